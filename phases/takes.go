@@ -1,0 +1,80 @@
+package phases
+
+import "strings"
+
+// Use says in which ways a piece of code uses an object, or which uses a contract affects. It is a set of bits; the
+// zero Use is no use at all.
+type Use uint16
+
+const (
+	// Read is a column or table named in a query.
+	Read Use = 1 << iota
+	// Insert is a row inserted; for a column: the column is written by it.
+	Insert
+	// Omit is an INSERT into the table that leaves the column out.
+	Omit
+	// Update is a row updated; for a column: the column is assigned.
+	Update
+	// Delete is a row deleted.
+	Delete
+	// Star is a use of all columns without naming them: SELECT *, a whole row, NATURAL JOIN, a column alias list,
+	// an INSERT without a column list.
+	Star
+	// Conflict is the table's use as the target of ON CONFLICT.
+	Conflict
+	// Call is a function called, a type cast to, or a sequence drawn from.
+	Call
+	// Value is a constant equal to the object's name, such as an enum's value.
+	Value
+
+	// AnyUse is every use.
+	AnyUse Use = 1<<iota - 1
+	// Writes are the uses that put rows into a table or change them.
+	Writes = Insert | Omit | Update
+)
+
+var useNames = []struct {
+	use  Use
+	name string
+}{
+	{Read, "read"}, {Insert, "insert"}, {Omit, "omit"}, {Update, "update"}, {Delete, "delete"}, {Star, "star"},
+	{Conflict, "conflict target"}, {Call, "call"}, {Value, "value"},
+}
+
+// String lists the uses by name, separated by commas; "any" for AnyUse.
+func (u Use) String() string {
+	if u == AnyUse {
+		return "any"
+	}
+	var names []string
+	for _, n := range useNames {
+		if u&n.use != 0 {
+			names = append(names, n.name)
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// MarshalText writes the list that String gives.
+func (u Use) MarshalText() ([]byte, error) { return []byte(u.String()), nil }
+
+// Certainty says how sure it is that an affected use fails.
+type Certainty uint8
+
+const (
+	// Fails means that an affected use fails, or that nothing is known that would spare it.
+	Fails Certainty = iota
+	// ValuesDecide means that only the values of a statement or of the data decide, as with a new CHECK.
+	ValuesDecide
+	// Behaves means that the use still works and does something else, as with a dropped trigger.
+	Behaves
+)
+
+// Take is what one operation takes from code: an object, and the uses of it that the operation affects.
+// An Everything take affects all code: it stands for what pawl cannot see through.
+type Take struct {
+	Object     Object    `json:"object"`
+	Uses       Use       `json:"uses"`
+	Certainty  Certainty `json:"-"`
+	Everything bool      `json:"everything,omitempty"`
+}
