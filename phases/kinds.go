@@ -20,6 +20,32 @@ type Operation struct {
 	// Type is the type given for a column, as PostgreSQL would print it.
 	Type string
 	Span Span
+
+	// Flags are words such as IF EXISTS, CASCADE and CONCURRENTLY.
+	Flags Flags
+	// Names lists what the kind needs by name: columns, options, roles, privileges.
+	Names []string
+	// Roles lists the roles that a grant, a policy or an ownership is about.
+	Roles []string
+	// Mode is the lock mode that LOCK TABLE asks for.
+	Mode Lock
+	// Text is a word that the kind needs: an option's value, a language, the other neighbour of an enum's value.
+	Text string
+
+	// The definitions are nil for kinds that do not need them. They are shared, not copied: nobody changes them.
+	Column     *ColumnDef
+	Constraint *ConstraintDef
+	Index      *IndexDef
+	Table      *TableDef
+	Query      *QueryDef
+	Function   *FunctionDef
+	TypeDef    *TypeDef
+	Trigger    *TriggerDef
+	Policy     *PolicyDef
+	Expr       *Expr
+	Bound      *PartitionBound
+	// Body is what a DO block or a prepared statement runs.
+	Body []Operation
 }
 
 // Effect is what an operation does to traffic while it runs.
