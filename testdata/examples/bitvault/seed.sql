@@ -32,7 +32,7 @@ JOIN vaults ON vaults.id = files.vault_id
 WHERE files.id % 9 = 0 AND files.deleted_at IS NULL;
 
 INSERT INTO audit_log (at, actor_id, action, subject)
-SELECT created_at, id, 'user_created', email FROM users
+SELECT created_at, id, 'user_created'::audit_action, email FROM users
 UNION ALL
 SELECT files.created_at, vaults.owner_id, 'file_stored', files.path
 FROM files
