@@ -204,3 +204,26 @@ func TestWhatEachMigrationBreaks(t *testing.T) {
 		require.Subset(t, strings.Split(row[4], ", "), broken, m.name)
 	}
 }
+
+// TestBackfillsAreIdempotent runs each backfill twice on the seed: the first changes rows, the second none.
+func TestBackfillsAreIdempotent(t *testing.T) {
+	t.Parallel()
+	conn, _ := connect(t)
+	apply(t, conn, "0001", "0004")
+	seed(t, conn)
+	for _, m := range migrations(t) {
+		if m.version() < "0005" || m.version() > "0013" {
+			continue
+		}
+		if strings.Contains(m.text, "-- pawl:backfill ") {
+			tag, err := conn.Exec(t.Context(), m.text)
+			require.NoError(t, err, m.name)
+			require.Positive(t, tag.RowsAffected(), m.name)
+			tag, err = conn.Exec(t.Context(), m.text)
+			require.NoError(t, err, m.name)
+			require.Zero(t, tag.RowsAffected(), m.name)
+			continue
+		}
+		apply(t, conn, m.version(), m.version())
+	}
+}
