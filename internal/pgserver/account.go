@@ -66,8 +66,8 @@ func (a *account) blockedAt(path string) string {
 	if err != nil {
 		return path
 	}
-	if real, err := filepath.EvalSymlinks(abs); err == nil {
-		abs = real
+	if resolved, err := filepath.EvalSymlinks(abs); err == nil {
+		abs = resolved
 	}
 	for dir := abs; ; dir = filepath.Dir(dir) {
 		info, err := os.Stat(dir)

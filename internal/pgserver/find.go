@@ -44,11 +44,12 @@ func find(ctx context.Context, o Options) (*found, error) {
 	return nil, missing
 }
 
-// Available tells where a server of a major version would come from without
-// fetching anything or starting a container; 0 is any version. The error is a
-// *NotFoundError if there is none.
-func Available(ctx context.Context, major int) (origin string, err error) {
-	f, err := find(ctx, Options{Major: major, Offline: true})
+// Locate tells where Start would take a server from, without starting it;
+// binaries are fetched unless Options.Offline. The error is a *NotFoundError if
+// there is none. Containers are not counted: one must be started to know.
+func Locate(ctx context.Context, o Options) (origin string, err error) {
+	o.Container = nil
+	f, err := find(ctx, o)
 	if err != nil {
 		return "", err
 	}
@@ -139,11 +140,16 @@ func findInstalled(ctx context.Context, o Options, missing *NotFoundError) (*fou
 	if err != nil {
 		return nil, err
 	}
+	seen := map[string]bool{}
 	for _, place := range installations(ctx) {
 		if len(place.dirs) == 0 {
 			missing.add(place.where, "not there")
 		}
 		for _, dir := range place.dirs {
+			if seen[dir] {
+				continue
+			}
+			seen[dir] = true
 			major, err := binaryMajor(ctx, dir)
 			switch {
 			case err != nil:
@@ -215,8 +221,8 @@ func installations(ctx context.Context) []place {
 	}
 	onPath := place{where: "postgres on PATH"}
 	if program, err := exec.LookPath("postgres"); err == nil {
-		if real, err := filepath.EvalSymlinks(program); err == nil {
-			program = real
+		if resolved, err := filepath.EvalSymlinks(program); err == nil {
+			program = resolved
 		}
 		onPath.dirs = []string{filepath.Dir(program)}
 	}

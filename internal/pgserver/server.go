@@ -157,7 +157,7 @@ func (s *Server) CreateDatabase(ctx context.Context, name, template string) (str
 	if err != nil {
 		return "", err
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing depends on how it closes
+	defer conn.Close(context.WithoutCancel(ctx))
 	sql := "create database " + pgx.Identifier{name}.Sanitize() + " template " + pgx.Identifier{template}.Sanitize()
 	if _, err := conn.Exec(ctx, sql); err != nil {
 		return "", fmt.Errorf("create database %s from %s: %w", name, template, err)
@@ -177,7 +177,7 @@ func (s *Server) DropDatabase(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing depends on how it closes
+	defer conn.Close(context.WithoutCancel(ctx))
 	if _, err := conn.Exec(ctx, "drop database if exists "+pgx.Identifier{name}.Sanitize()+" with (force)"); err != nil {
 		return fmt.Errorf("drop database %s: %w", name, err)
 	}
@@ -249,7 +249,7 @@ func (s *Server) identify(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing depends on how it closes
+	defer conn.Close(context.WithoutCancel(ctx))
 	var number int
 	const sql = `select current_setting('server_version_num')::int, split_part(current_setting('server_version'), ' ', 1)`
 	if err := conn.QueryRow(ctx, sql).Scan(&number, &s.Version); err != nil {

@@ -75,7 +75,7 @@ func one[T any](t *testing.T, dsn, sql string) T {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), dsn)
 	require.NoError(t, err)
-	defer conn.Close(context.Background()) //nolint:errcheck // a test's session
+	defer conn.Close(context.Background())
 	var value T
 	require.NoError(t, conn.QueryRow(t.Context(), sql).Scan(&value))
 	return value
@@ -85,7 +85,7 @@ func run(t *testing.T, dsn, sql string) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), dsn)
 	require.NoError(t, err)
-	defer conn.Close(context.Background()) //nolint:errcheck // a test's session
+	defer conn.Close(context.Background())
 	_, err = conn.Exec(t.Context(), sql)
 	require.NoError(t, err)
 }
@@ -241,7 +241,7 @@ func TestRestartAndKillKeepData(t *testing.T) {
 func TestStandby(t *testing.T) {
 	t.Parallel()
 	for major := Oldest; major <= Newest; major++ {
-		if _, err := Available(t.Context(), major); err != nil {
+		if _, err := Locate(t.Context(), Options{Major: major, Offline: true}); err != nil {
 			continue
 		}
 		t.Run(strconv.Itoa(major), func(t *testing.T) {

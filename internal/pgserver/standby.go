@@ -51,7 +51,7 @@ func (s *Server) copyTo(ctx context.Context, replica *local) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // an open backup ends with its session
+	defer conn.Close(context.WithoutCancel(ctx))
 
 	// PostgreSQL 15 renamed the functions and dropped the exclusive mode.
 	begin, end := `select pg_backup_start('standby', fast => true)::text`, `select labelfile from pg_backup_stop(wait_for_archive => false)`
@@ -107,7 +107,7 @@ func (s *Server) awaitStandby(ctx context.Context, slot string) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing depends on how it closes
+	defer conn.Close(context.WithoutCancel(ctx))
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {

@@ -48,7 +48,7 @@ func Catalog(t testing.TB, db *DB, without ...string) string {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), db.URL)
 	require.NoError(t, err)
-	defer conn.Close(context.Background()) //nolint:errcheck // nothing depends on how it closes
+	defer conn.Close(context.Background())
 	return catalog(t, conn, without)
 }
 

@@ -143,14 +143,18 @@ func TemplateOf(t testing.TB, major int, key string, fill func(ctx context.Conte
 }
 
 // Majors returns the major versions that tests of every version run on: those
-// at hand, or with PAWL_TEST_MATRIX=1 all that pawl supports. It is not empty.
+// at hand; with PAWL_TEST_MATRIX=1 all that pawl supports; with PAWL_TEST_MAJOR
+// that one alone. It is not empty.
 func Majors(t testing.TB) []int {
 	t.Helper()
+	if major := wantedMajor(t); major != 0 {
+		return []int{major}
+	}
 	var majors []int
 	for major := pgserver.Oldest; major <= pgserver.Newest; major++ {
 		if os.Getenv("PAWL_TEST_MATRIX") == "1" {
 			majors = append(majors, major)
-		} else if _, err := pgserver.Available(t.Context(), major); err == nil {
+		} else if _, err := pgserver.Locate(t.Context(), pgserver.Options{Major: major, Offline: true}); err == nil {
 			majors = append(majors, major)
 		}
 	}
@@ -267,7 +271,7 @@ func (db *DB) Exec(t testing.TB, sql string, args ...any) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), db.URL)
 	require.NoError(t, err)
-	defer conn.Close(context.Background()) //nolint:errcheck // nothing depends on how it closes
+	defer conn.Close(context.Background())
 	_, err = conn.Exec(t.Context(), sql, args...)
 	require.NoError(t, err, "%s", sql)
 }
@@ -286,7 +290,7 @@ func Column[T any](t testing.TB, db *DB, sql string, args ...any) []T {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), db.URL)
 	require.NoError(t, err)
-	defer conn.Close(context.Background()) //nolint:errcheck // nothing depends on how it closes
+	defer conn.Close(context.Background())
 	rows, err := conn.Query(t.Context(), sql, args...)
 	require.NoError(t, err, "%s", sql)
 	values, err := pgx.CollectRows(rows, pgx.RowTo[T])

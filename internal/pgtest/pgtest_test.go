@@ -2,6 +2,7 @@ package pgtest
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 
@@ -46,7 +47,7 @@ func TestTemplateIsFilledOnce(t *testing.T) {
 			return err
 		}
 		_, err = conn.Exec(ctx, "create table t (id int)")
-		return conn.Close(ctx)
+		return errors.Join(err, conn.Close(ctx))
 	}
 	a := Template(t, "t", fill)
 	a.Exec(t, "insert into t values (1)")

@@ -1,0 +1,130 @@
+# `make` lists the targets. Each runs on a fresh clone: what is missing is
+# fetched, installed (Debian, as root) or named in one sentence.
+
+SHELL := bash
+.DEFAULT_GOAL := help
+
+# Pinned, so that lint does not change under a branch.
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+# The example stands in testdata, which the go command's dots pass over.
+ALL := ./... ./testdata/examples/...
+PACKAGES ?= $(ALL)
+TESTFLAGS ?=
+MAJORS ?= 14 15 16 17 18
+BENCH ?= .
+BENCHTIME ?= 1x
+FUZZTIME ?= 30s
+DOCKER ?= docker
+IMAGE ?= pawl:dev
+ORACLE ?= ../shared/oracle
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+
+# One set of flags for all but the tests, which the race detector sets apart
+# anyway: with another set cgo compiles the SQL parser again, a minute of work.
+export CGO_ENABLED := 1
+export GOFLAGS := $(strip $(filter-out -trimpath,$(GOFLAGS)) -trimpath)
+GOTEST := go test -trimpath=false -timeout 20m
+
+NEED := ./internal/tools/need
+TOOLS := $(CURDIR)/.cache/tools
+# Directories whose tests use a database, benchmarks, fuzz targets.
+using = $(shell grep -rlE --include='*_test.go' '$(1)' --exclude-dir=.git --exclude-dir=.cache . | sed 's,/[^/]*$$,,' | sort -u)
+
+.PHONY: help
+help: ## print this list
+	@echo 'pawl: forward-only migrations for PostgreSQL'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo 'PACKAGES=./migrate/... TESTFLAGS="-run Name -v" narrow the tests; MAJORS="14 17" the matrix.'
+
+.PHONY: demo
+demo: build ## start a PostgreSQL and show a contract held, then let through
+	@$(NEED) pg -- ./bin/pawl demo
+
+.PHONY: build
+build: ## build bin/pawl
+	@$(NEED) cc
+	go build -ldflags '-s -w -X main.version=$(VERSION)' -o bin/pawl ./cmd/pawl
+
+.PHONY: test
+test: ## run all tests with the race detector, on a PostgreSQL that is found or fetched
+	@$(NEED) pg -- $(GOTEST) -race $(TESTFLAGS) $(PACKAGES)
+
+.PHONY: test-matrix
+test-matrix: ## run the tests that use a database on each of MAJORS
+	@$(NEED) pg $(MAJORS)
+	@set -e; for major in $(MAJORS); do \
+		echo "PostgreSQL $$major"; \
+		PAWL_REQUIRE_PG=1 PAWL_TEST_MAJOR=$$major $(GOTEST) -count=1 $(TESTFLAGS) $(call using,pawl/internal/pgtest"|^package pgtest); \
+	done
+
+.PHONY: test-docker
+test-docker: ## run the tests that use a database on a container of each of MAJORS (PAWL_TEST_IMAGE: which image)
+	@$(DOCKER) info >/dev/null 2>&1 || { echo 'no container engine answers: install Docker and start it' >&2; exit 1; }
+	@set -e; for major in $(MAJORS); do \
+		echo "container of PostgreSQL $$major"; \
+		PAWL_TEST_MAJOR=$$major $(GOTEST) -count=1 -tags docker ./internal/pgserver/docker; \
+		PAWL_TEST_MAJOR=$$major go run ./internal/pgserver/docker/pgrun -major $$major \
+			$(GOTEST) -count=1 $(TESTFLAGS) $(call using,pawl/internal/pgtest"|^package pgtest); \
+	done
+
+.PHONY: check
+check: build vet lint test verify ## what a change must pass: build, vet, lint, test, verify
+
+.PHONY: vet
+vet: ## run go vet
+	go vet $(ALL)
+
+.PHONY: lint
+lint: $(TOOLS)/$(notdir $(STATICCHECK)) $(TOOLS)/$(notdir $(GOLANGCI)) ## run gofmt, staticcheck and golangci-lint
+	@unformatted=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
+		[ -z "$$unformatted" ] || { echo "gofmt -w is needed for:"; echo "$$unformatted"; exit 1; }
+	$(TOOLS)/$(notdir $(STATICCHECK))/staticcheck $(ALL)
+	$(TOOLS)/$(notdir $(GOLANGCI))/golangci-lint run $(ALL)
+
+$(TOOLS)/$(notdir $(STATICCHECK)):
+	GOFLAGS= GOBIN=$@ go install $(STATICCHECK)
+
+$(TOOLS)/$(notdir $(GOLANGCI)):
+	GOFLAGS= GOBIN=$@ go install $(GOLANGCI)
+
+.PHONY: verify
+verify: ## fail if go.mod or a generated file is stale
+	go mod tidy -diff
+	@before=$$(git status --porcelain; git diff | git hash-object --stdin); \
+		go generate $(ALL) && \
+		after=$$(git status --porcelain; git diff | git hash-object --stdin); \
+		[ "$$before" = "$$after" ] || { echo 'generated files were stale and are written anew: commit them' >&2; git status --short >&2; exit 1; }
+
+.PHONY: bench
+bench: ## run the benchmarks once: what migrations cost, counted on the server
+	@$(NEED) pg -- $(GOTEST) -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) $(or $(call using,^func Benchmark),./internal/pgtest)
+
+.PHONY: fuzz
+fuzz: ## fuzz every fuzz target for FUZZTIME
+	@$(NEED) cc
+	@set -e; for dir in $(call using,^func Fuzz); do \
+		for target in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]*)\(.*/\1/p' $$dir/*_test.go); do \
+			echo "$$dir $$target"; \
+			$(GOTEST) -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$dir; \
+		done; \
+	done
+
+.PHONY: oracle
+oracle: build ## compare with what PostgreSQL did in measured cases, if ORACLE has them
+	@[ -f $(ORACLE)/eval.py ] || { echo 'the measured cases are not part of this repository: set ORACLE to a folder with eval.py' >&2; exit 1; }
+	python3 $(ORACLE)/eval.py --pawl bin/pawl --mode classify --pg $(subst $(space),$(comma),$(strip $(MAJORS)))
+	python3 $(ORACLE)/eval.py --pawl bin/pawl --mode gate --pg $(subst $(space),$(comma),$(strip $(MAJORS)))
+
+.PHONY: image
+image: ## build the container image as IMAGE
+	@command -v $(DOCKER) >/dev/null || { echo 'no container builder: install Docker, or set DOCKER=podman' >&2; exit 1; }
+	$(DOCKER) build --build-arg VERSION=$(VERSION) -t $(IMAGE) $(IMAGEFLAGS) .
+
+.PHONY: clean
+clean: ## remove what these targets made here
+	rm -rf bin .cache
+
+comma := ,
+space := $() $()
