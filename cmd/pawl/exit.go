@@ -1,0 +1,119 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/bitvault/pawl/migrate"
+	"github.com/bitvault/pawl/phases/evidence"
+)
+
+// The exit codes are an interface: a Job's podFailurePolicy goes by them.
+const (
+	exitOK        = 0
+	exitRefused   = 1
+	exitUsage     = 2
+	exitUnknown   = 3
+	exitTransient = 4
+	exitFailure   = 5
+)
+
+// usageError is a command line or a configuration that cannot be right.
+type usageError struct {
+	message, hint string
+}
+
+func (e *usageError) Error() string { return e.message }
+
+func exitCode(err error) int {
+	var (
+		silent      errSilent
+		interrupted interruptedError
+		usage       *usageError
+		config      *migrate.ConfigError
+		file        *migrate.FileError
+		refused     *migrate.RefusedError
+		blocked     *migrate.BlockedError
+		transient   *migrate.TransientError
+		manifest    *evidence.ManifestError
+	)
+	switch {
+	case errors.As(err, &silent):
+		return silent.code
+	case errors.As(err, &interrupted):
+		return 128 + int(interrupted.signal)
+	case errors.As(err, &usage), errors.As(err, &config), errors.As(err, &manifest):
+		return exitUsage
+	case errors.As(err, &file):
+		if file.Syntax {
+			return exitFailure
+		}
+		return exitUsage
+	case errors.As(err, &blocked):
+		if blocked.Unknown {
+			return exitUnknown
+		}
+		return exitRefused
+	case errors.As(err, &refused):
+		return exitRefused
+	case errors.As(err, &transient):
+		return exitTransient
+	}
+	return exitFailure
+}
+
+// report prints an error for a person: the message, the place in the file with a caret, and what to do.
+func (a *app) report(err error) {
+	var silent errSilent
+	if errors.As(err, &silent) {
+		return
+	}
+	lines := []string{"pawl: " + err.Error()}
+	lines = append(lines, details(err)...)
+	if a.logs() {
+		a.logger().Error().Int("exit", exitCode(err)).Strs("detail", lines[1:]).Msg(err.Error())
+		return
+	}
+	fmt.Fprintln(a.stderr, strings.Join(lines, "\n"))
+}
+
+func details(err error) []string {
+	var lines []string
+	add := func(text string) {
+		for line := range strings.SplitSeq(text, "\n") {
+			if line != "" {
+				lines = append(lines, "  "+line)
+			}
+		}
+	}
+	var (
+		usage     *usageError
+		config    *migrate.ConfigError
+		file      *migrate.FileError
+		statement *migrate.StatementError
+		integrity *migrate.IntegrityError
+		refused   *migrate.RefusedError
+		transient *migrate.TransientError
+	)
+	switch {
+	case errors.As(err, &statement):
+		add(statement.Excerpt())
+		add(statement.Hint())
+		add("the transaction is rolled back; nothing of this file is applied")
+	case errors.As(err, &file):
+		add(file.Excerpt())
+		add(file.Hint)
+	case errors.As(err, &integrity):
+		add(integrity.Hint)
+	case errors.As(err, &refused):
+		add(refused.Hint)
+	case errors.As(err, &transient):
+		add(transient.Hint)
+	case errors.As(err, &config):
+		add(config.Hint)
+	case errors.As(err, &usage):
+		add(usage.hint)
+	}
+	return lines
+}

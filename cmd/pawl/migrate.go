@@ -1,0 +1,255 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bitvault/pawl/migrate"
+)
+
+func newMigrateCommand(a *app) *cobra.Command {
+	var r runFlags
+	cmd := &cobra.Command{
+		Use:   "migrate",
+		Short: "Apply what is pending and allowed; hold contracts that something still needs",
+		Long: `Applies the pending migrations in order, each in one transaction with its row in the ledger. A contract is applied only
+if no release that runs, or may come back, needs what it takes; otherwise it is held, and retried by every later run.
+
+Safe to run from many places at once, and again after any kind of death. Exit codes: 0 done, nothing to do, or contracts
+held; 1 refused; 2 usage; 3 unknown; 4 transient, try again; 5 failure; 130 and 143 interrupted.`,
+		Example: `  pawl migrate                                   # in development or CI
+  pawl migrate --manifest /app/pawl.refs.json    # in the PreSync Job: registers the release that is being deployed
+  pawl migrate --on-blocked=fail                 # exit 1 or 3 if a contract is held`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			m, err := a.migrator(&r)
+			if err != nil {
+				return err
+			}
+			_, err = m.Migrate(cmd.Context())
+			return err
+		},
+	}
+	f := cmd.Flags()
+	r.run(f)
+	f.StringSliceVar(&r.manifests, "manifest", nil, "manifest of the release that is being deployed (pawl.refs.json); may be repeated")
+	f.StringVar(&r.onBlocked, "on-blocked", "hold", "what to do about a contract that is not allowed: hold it and succeed, or fail")
+	f.DurationVar(&r.wait, "wait", 10*time.Minute, "how long to wait for another pawl at work")
+	f.DurationVar(&r.lockTimeout, "lock-timeout", 100*time.Millisecond, "first lock_timeout of a migration; traffic can queue behind pawl this long")
+	f.DurationVar(&r.maxLockTimeout, "max-lock-timeout", 500*time.Millisecond, "up to which lock_timeout grows from attempt to attempt")
+	f.DurationVar(&r.lockDeadline, "lock-deadline", 10*time.Minute, "how long to keep trying for one migration's locks")
+	f.DurationVar(&r.statementTimeout, "statement-timeout", 10*time.Minute, "statement_timeout of transactional migrations")
+	_ = cmd.RegisterFlagCompletionFunc("on-blocked", cobra.FixedCompletions([]string{"hold", "fail"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.MarkFlagFilename("manifest", "json")
+	return cmd
+}
+
+func newPlanCommand(a *app) *cobra.Command {
+	var r runFlags
+	cmd := &cobra.Command{
+		Use:     "plan",
+		Short:   "Show what migrate would do now, without doing it",
+		Example: "  pawl plan\n  pawl plan --format json",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			m, err := a.migrator(&r)
+			if err != nil {
+				return err
+			}
+			p, l, err := m.Plan(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if a.json() {
+				return a.planJSON(p, l)
+			}
+			a.printPlan(p)
+			return nil
+		},
+	}
+	r.run(cmd.Flags())
+	return cmd
+}
+
+func (a *app) planJSON(p *migrate.Plan, l *migrate.Ledger) error {
+	out := struct {
+		Version     int             `json:"version"`
+		Environment string          `json:"environment"`
+		Steps       []migrationJSON `json:"steps"`
+		Held        []migrationJSON `json:"held"`
+	}{1, string(l.Environment), []migrationJSON{}, []migrationJSON{}}
+	for _, s := range p.Steps {
+		j := migrationJSON{Path: s.Migration.Path, Name: s.Migration.Name, Version: s.Migration.Label, Phase: s.Phase}
+		if s.Decision != nil {
+			j = decisionJSON(s.Migration, s.Phase, *s.Decision)
+		}
+		out.Steps = append(out.Steps, j)
+	}
+	for _, h := range p.Held {
+		j := decisionJSON(h.Migration, h.Phase, h.Decision)
+		j.Behind, j.Because = string(h.Behind), h.Because
+		out.Held = append(out.Held, j)
+	}
+	return writeJSON(a.stdout, out)
+}
+
+func (a *app) printPlan(p *migrate.Plan) {
+	if p.Pending() == 0 {
+		fmt.Fprintln(a.stdout, "nothing to do")
+	}
+	for _, s := range p.Steps {
+		how := "in one transaction"
+		if !s.Transactional {
+			how = "outside of a transaction"
+		}
+		if s.Resume {
+			how += ", begun by an earlier run"
+		}
+		fmt.Fprintf(a.stdout, "apply     %-9s %s (%s)\n", s.Phase, s.Migration.Name, how)
+		for _, st := range s.Assessment.Statements {
+			for _, op := range st.Operations {
+				for _, lock := range op.Locks {
+					if lock.Mode.BlocksWrites() {
+						fmt.Fprintf(a.stdout, "    %s takes %s on %s: blocks %s%s\n", op.Kind, lock.Mode, lock.Relation, lock.Mode.Blocks(), costs(op.Effect.Rewrite, op.Effect.Scan))
+					}
+				}
+			}
+		}
+	}
+	for _, h := range p.Held {
+		printHeld(a.stdout, h)
+	}
+	for _, e := range p.Missing {
+		fmt.Fprintf(a.stdout, "no file   %s is applied, and there is no file of it here\n", e.Name)
+	}
+}
+
+func costs(rewrite, scan bool) string {
+	switch {
+	case rewrite:
+		return ", while the table is rewritten"
+	case scan:
+		return ", while the table is read"
+	}
+	return ""
+}
+
+func newStatusCommand(a *app) *cobra.Command {
+	var r runFlags
+	var exit, releases bool
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show what is applied, held and pending",
+		Example: `  pawl status
+  pawl status --exit-code      # exit 1 if anything is pending or held
+  pawl status --format json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			m, err := a.migrator(&r)
+			if err != nil {
+				return err
+			}
+			if releases {
+				return a.listReleases(cmd.Context(), m)
+			}
+			s, changed := m.Status(cmd.Context())
+			if s == nil {
+				return changed
+			}
+			if err := a.printStatus(s); err != nil {
+				return err
+			}
+			if changed == nil && exit {
+				for _, f := range s.Files {
+					if f.State != string(migrate.StateApplied) {
+						return errSilent{exitRefused}
+					}
+				}
+			}
+			return changed
+		},
+	}
+	cmd.Flags().BoolVar(&exit, "exit-code", false, "exit with 1 unless every migration is applied")
+	cmd.Flags().BoolVar(&releases, "releases", false, "show consumers and releases instead of migrations")
+	r.policy(cmd.Flags())
+	return cmd
+}
+
+func (a *app) printStatus(s *migrate.Status) error {
+	if a.json() {
+		return a.statusJSON(s)
+	}
+	stamp := string(s.Environment)
+	if stamp == "" {
+		stamp = "not stamped yet"
+	}
+	fmt.Fprintf(a.stdout, "database %s (%s)\n", s.Database, stamp)
+	for _, f := range s.Files {
+		line := fmt.Sprintf("%-8s %s", f.State, f.Name)
+		if f.Entry != nil && !f.Entry.FinishedAt.IsZero() {
+			line += fmt.Sprintf("  %s by %s", f.Entry.FinishedAt.UTC().Format("2006-01-02 15:04:05 MST"), f.Entry.AppliedBy)
+			if f.Entry.Origin != "migrate" {
+				line += " (" + f.Entry.Origin + ")"
+			}
+		}
+		if f.Migration == nil {
+			line += "  (no file here)"
+		}
+		fmt.Fprintln(a.stdout, line)
+		if f.Entry != nil && f.Entry.State == migrate.StateHeld {
+			a.printReason(f.Entry)
+		}
+	}
+	return nil
+}
+
+func (a *app) printReason(e *migrate.Entry) {
+	for _, f := range e.Findings() {
+		place := ""
+		if f.Consumer != "" {
+			place = f.Consumer + "@" + f.Release + " "
+		}
+		if f.Site != nil {
+			place += fmt.Sprintf("%s:%d: ", f.Site.File, f.Site.Line)
+		}
+		fmt.Fprintf(a.stdout, "         %s: %s%s\n", f.Verdict, place, f.Message)
+	}
+}
+
+func (a *app) statusJSON(s *migrate.Status) error {
+	type file struct {
+		Version    string                `json:"version"`
+		Name       string                `json:"name"`
+		State      string                `json:"state"`
+		Phase      string                `json:"phase,omitempty"`
+		Checksum   string                `json:"checksum,omitempty"`
+		Origin     string                `json:"origin,omitempty"`
+		StartedAt  *time.Time            `json:"started_at,omitempty"`
+		FinishedAt *time.Time            `json:"finished_at,omitempty"`
+		AppliedBy  string                `json:"applied_by,omitempty"`
+		Client     string                `json:"client,omitempty"`
+		FileHere   bool                  `json:"file_here"`
+		Findings   []migrate.HeldFinding `json:"findings,omitempty"`
+	}
+	out := struct {
+		Version     int    `json:"version"`
+		Database    string `json:"database"`
+		Environment string `json:"environment"`
+		Migrations  []file `json:"migrations"`
+	}{1, s.Database, string(s.Environment), []file{}}
+	for _, f := range s.Files {
+		j := file{Version: label(f.Migration, f.Version), Name: f.Name, State: f.State, FileHere: f.Migration != nil}
+		if e := f.Entry; e != nil {
+			j.Phase, j.Checksum, j.Origin, j.AppliedBy, j.Client = e.Phase, e.Sum, e.Origin, e.AppliedBy, e.Client
+			j.StartedAt = &e.StartedAt
+			if !e.FinishedAt.IsZero() {
+				j.FinishedAt = &e.FinishedAt
+			}
+			j.Findings = e.Findings()
+		}
+		out.Migrations = append(out.Migrations, j)
+	}
+	return writeJSON(a.stdout, out)
+}

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bitvault/pawl/migrate"
+)
+
+func newNewCommand(a *app) *cobra.Command {
+	var phase string
+	var stamp bool
+	cmd := &cobra.Command{
+		Use:     "new NAME…",
+		Short:   "Write the next, empty migration file",
+		Example: "  pawl new add users email_address\n  pawl new drop users email --phase contract",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if err := oneOf("phase", phase, "", "expand", "backfill", "contract"); err != nil {
+				return err
+			}
+			name := strings.Trim(regexp.MustCompile(`[^a-z0-9]+`).ReplaceAllString(strings.ToLower(strings.Join(args, "_")), "_"), "_")
+			if name == "" {
+				return &usageError{message: "the name has no letters or digits"}
+			}
+			version, err := nextVersion(a.flags.dir, stamp)
+			if err != nil {
+				return err
+			}
+			path := filepath.Join(a.flags.dir, version+"_"+name+".sql")
+			text := ""
+			if phase != "" {
+				text = "-- pawl:phase " + phase + "\n"
+			}
+			if err := os.MkdirAll(a.flags.dir, 0o755); err != nil { //nolint:gosec // source code is for all to read
+				return fmt.Errorf("make the migrations directory: %w", err)
+			}
+			if err := os.WriteFile(path, []byte(text), 0o644); err != nil { //nolint:gosec // see above
+				return fmt.Errorf("write the migration: %w", err)
+			}
+			fmt.Fprintln(a.stdout, path)
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&phase, "phase", "", "assert the phase: expand, backfill or contract")
+	cmd.Flags().BoolVar(&stamp, "timestamp", false, "number by the time instead of counting on")
+	return cmd
+}
+
+func nextVersion(dir string, stamp bool) (string, error) {
+	if stamp {
+		return time.Now().UTC().Format("20060102150405"), nil
+	}
+	files, err := migrate.Load(os.DirFS(dir), dir)
+	var bad *migrate.FileError
+	switch {
+	case errors.As(err, &bad) && (bad.Err == nil || errors.Is(bad.Err, fs.ErrNotExist)) && len(files) == 0 && bad.Path == dir:
+		return "0001", nil
+	case err != nil:
+		return "", err
+	}
+	last := files[len(files)-1].Label
+	next := []byte(last)
+	for i := len(next) - 1; ; i-- {
+		if i < 0 {
+			return "1" + string(next), nil
+		}
+		if next[i] != '9' {
+			next[i]++
+			return string(next), nil
+		}
+		next[i] = '0'
+	}
+}
+
+func newAdoptCommand(a *app) *cobra.Command {
+	var r runFlags
+	var baseline string
+	cmd := &cobra.Command{
+		Use:     "adopt --baseline VERSION",
+		Short:   "Take a database over whose tables exist already",
+		Long:    "Records every migration up to VERSION as applied without running it. Use it once, for a database that these migrations made by other means.",
+		Example: "  pawl adopt --baseline 0042",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			v, ok := migrate.ParseVersion(baseline)
+			if !ok {
+				return &usageError{message: "give the last version that the database has: --baseline VERSION"}
+			}
+			m, err := a.migrator(&r)
+			if err != nil {
+				return err
+			}
+			done, err := m.Baseline(cmd.Context(), v)
+			if err != nil {
+				return err
+			}
+			for _, f := range done {
+				fmt.Fprintf(a.stdout, "recorded  %s\n", f.Name)
+			}
+			fmt.Fprintf(a.stdout, "%d recorded as applied; `pawl status` shows the rest\n", len(done))
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&baseline, "baseline", "", "the last migration that the database has already")
+	cmd.Flags().DurationVar(&r.wait, "wait", 10*time.Minute, "how long to wait for another pawl at work")
+	return cmd
+}
+
+func newResolveCommand(a *app) *cobra.Command {
+	var r runFlags
+	var applied, not bool
+	var reason string
+	cmd := &cobra.Command{
+		Use:     "resolve VERSION (--applied | --not-applied) --reason TEXT",
+		Short:   "Say what became of an interrupted statement where the catalog cannot tell",
+		Example: `  pawl resolve 0042 --not-applied --reason "the server log shows that it was cancelled"`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			v, ok := migrate.ParseVersion(args[0])
+			if !ok || applied == not {
+				return &usageError{message: "give one VERSION, and one of --applied and --not-applied"}
+			}
+			m, err := a.migrator(&r)
+			if err != nil {
+				return err
+			}
+			if err := m.Resolve(cmd.Context(), v, applied, reason); err != nil {
+				return err
+			}
+			fmt.Fprintln(a.stdout, "recorded; run `pawl migrate` to go on")
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&applied, "applied", false, "the statement took effect")
+	cmd.Flags().BoolVar(&not, "not-applied", false, "it did not, and what it left is cleaned up")
+	cmd.Flags().StringVar(&reason, "reason", "", "how you know; it is recorded")
+	cmd.Flags().DurationVar(&r.wait, "wait", 10*time.Minute, "how long to wait for another pawl at work")
+	return cmd
+}
+
+func newDownCommand(a *app) *cobra.Command {
+	var r runFlags
+	cmd := &cobra.Command{
+		Use:   "down",
+		Short: "Undo the newest migration, in a development database only",
+		Long: `Runs NAME.down.sql of the newest applied migration. It works only in a database that was stamped dev at its first use; in any
+other there is no way down: roll forward with a new migration, with point-in-time recovery as the last resort.`,
+		Example: "  pawl down",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			m, err := a.migrator(&r)
+			if err != nil {
+				return err
+			}
+			f, err := m.Down(cmd.Context())
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(a.stdout, "undone    %s\n", f.Name)
+			return nil
+		},
+	}
+	return cmd
+}

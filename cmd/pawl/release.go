@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bitvault/pawl/migrate"
+	"github.com/bitvault/pawl/phases/evidence"
+	"github.com/bitvault/pawl/phases/gate"
+)
+
+func newReleaseCommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "release",
+		Short: "Record which releases of which consumers run",
+		Long: `A release is one build of a consumer (a service, a worker, a report). A contract waits until no release that runs, or may come
+back, needs what it takes. Hooks of the deployment record the events; a person can too. The log only grows.`,
+		Example: `  pawl release register pawl.refs.json
+  pawl release live gateway r42
+  pawl release retire gateway r41 --reason "image deleted"
+  pawl release list`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	var r runFlags
+	register := &cobra.Command{
+		Use:     "register MANIFEST…",
+		Short:   "Store the manifests of releases that may be deployed",
+		Example: "  pawl release register gateway.refs.json worker.refs.json",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var manifests []*evidence.Manifest
+			for _, path := range args {
+				m, err := evidence.ReadManifest(path)
+				if err != nil {
+					return err
+				}
+				manifests = append(manifests, m)
+			}
+			m, err := a.migrator(&r)
+			if err != nil {
+				return err
+			}
+			if err := m.RegisterRelease(cmd.Context(), manifests...); err != nil {
+				return err
+			}
+			for _, m := range manifests {
+				fmt.Fprintf(a.stdout, "registered %s@%s: %d statements, %s\n", m.Consumer, m.Release, len(m.Statements), m.Status)
+			}
+			return nil
+		},
+	}
+	list := &cobra.Command{
+		Use:   "list",
+		Short: "Show every release, its state and until when it may come back",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			m, err := a.migrator(&r)
+			if err != nil {
+				return err
+			}
+			return a.listReleases(cmd.Context(), m)
+		},
+	}
+	r.policy(list.Flags())
+	cmd.AddCommand(register, list)
+	for _, e := range []struct {
+		use     string
+		kind    gate.EventKind
+		short   string
+		because bool
+	}{
+		{"deploying", gate.Deploying, "The release is being deployed (PreSync)", false},
+		{"live", gate.LiveNow, "The release has replaced the consumer's others (PostSync)", false},
+		{"superseded", gate.Superseded, "The release no longer runs, and may come back within the window", false},
+		{"aborted", gate.Aborted, "The deployment of the release was given up (SyncFail)", false},
+		{"pin", gate.Pinned, "Count the release as running until it is unpinned", true},
+		{"unpin", gate.Unpinned, "Take a pin back", true},
+		{"retire", gate.Retired, "The release will never run again", true},
+	} {
+		cmd.AddCommand(a.newEventCommand(e.use, e.kind, e.short, e.because))
+	}
+	return cmd
+}
+
+func (a *app) newEventCommand(use string, kind gate.EventKind, short string, because bool) *cobra.Command {
+	var r runFlags
+	var reason string
+	cmd := &cobra.Command{
+		Use:     use + " CONSUMER RELEASE",
+		Short:   short,
+		Example: fmt.Sprintf("  pawl release %s gateway r42", use),
+		Args:    cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if because && reason == "" {
+				return &usageError{message: "give --reason TEXT: it is recorded with who gave it"}
+			}
+			m, err := a.migrator(&r)
+			if err != nil {
+				return err
+			}
+			if err := m.RecordRelease(cmd.Context(), args[0], args[1], kind, reason); err != nil {
+				return err
+			}
+			fmt.Fprintf(a.stdout, "recorded: %s@%s %s\n", args[0], args[1], kind)
+			return nil
+		},
+	}
+	if because {
+		cmd.Example += ` --reason "…"`
+	}
+	cmd.Flags().StringVar(&reason, "reason", "", "why; it is recorded")
+	return cmd
+}
+
+func (a *app) listReleases(ctx context.Context, m *migrate.Migrator) error {
+	snapshot, err := m.Releases(ctx)
+	if err != nil {
+		return err
+	}
+	manifests := map[[2]string]*gate.Manifest{}
+	for _, r := range snapshot.Evidence.Releases {
+		manifests[[2]string{r.Consumer, r.ID}] = r.Manifest
+	}
+	if a.json() {
+		type release struct {
+			Consumer string             `json:"consumer"`
+			Release  string             `json:"release"`
+			State    gate.EventKind     `json:"state"`
+			Since    time.Time          `json:"since"`
+			Eligible bool               `json:"eligible"`
+			Why      []gate.Eligibility `json:"why"`
+			Until    *time.Time         `json:"until,omitempty"`
+		}
+		list := []release{}
+		for _, s := range snapshot.States {
+			j := release{s.Consumer, s.ID, s.Last, s.Since, s.Eligible(), append([]gate.Eligibility{}, s.Why...), nil}
+			if !s.Until.IsZero() {
+				j.Until = &s.Until
+			}
+			list = append(list, j)
+		}
+		return writeJSON(a.stdout, struct {
+			Version  int       `json:"version"`
+			Releases []release `json:"releases"`
+		}{1, list})
+	}
+	if len(snapshot.States) == 0 {
+		fmt.Fprintln(a.stdout, "no release is registered; contracts are held until the consumers of this database are known")
+		return nil
+	}
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "CONSUMER\tRELEASE\tSTATE\tSINCE\tMAY RUN\tMANIFEST")
+	for _, s := range snapshot.States {
+		may, manifest := "no", "-"
+		if s.Eligible() {
+			may = "yes"
+			if !s.Until.IsZero() {
+				may = "until " + s.Until.UTC().Format("2006-01-02 15:04 MST")
+			}
+			switch m := manifests[[2]string{s.Consumer, s.ID}]; {
+			case m == nil:
+				manifest = "MISSING"
+			case !m.Complete:
+				manifest = fmt.Sprintf("partial, %d statements", len(m.Queries))
+			default:
+				manifest = fmt.Sprintf("complete, %d statements", len(m.Queries))
+			}
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", s.Consumer, s.ID, s.Last, s.Since.UTC().Format("2006-01-02 15:04 MST"), may, manifest)
+	}
+	return w.Flush()
+}

@@ -1,0 +1,257 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/bitvault/pawl/migrate"
+	"github.com/bitvault/pawl/phases"
+	"github.com/bitvault/pawl/phases/gate"
+)
+
+// onEvent gives the listener that the output asks for: text for a person, zerolog JSON for a machine.
+func (a *app) onEvent() func(migrate.Event) {
+	if a.logs() {
+		return a.logEvent
+	}
+	return func(e migrate.Event) { printEvent(a.stdout, e) }
+}
+
+func printEvent(w io.Writer, event migrate.Event) {
+	switch e := event.(type) {
+	case migrate.Waiting:
+		fmt.Fprintf(w, "waiting for another pawl (%s), for %s so far\n", e.Holder, round(e.Waited))
+	case migrate.LedgerCreated:
+		fmt.Fprintf(w, "created the ledger; this database is stamped %s\n", e.Environment)
+	case migrate.ReleaseRegistered:
+		fmt.Fprintf(w, "release %s of %s is being deployed: %d statements registered\n", e.Release, e.Consumer, e.Statements)
+	case migrate.LockMissed:
+		fmt.Fprintf(w, "  %s: no lock within %s (attempt %d), again in %s\n", e.Migration.Name, round(e.Timeout), e.Attempt, round(e.Pause))
+		for _, b := range e.Blockers {
+			fmt.Fprintf(w, "    held by %s\n", b)
+		}
+	case migrate.Progress:
+		line := fmt.Sprintf("  %s: %s", e.Migration.Name, round(e.Elapsed))
+		if e.What != "" {
+			line += ", " + e.What
+		}
+		if e.Total > 0 {
+			line += fmt.Sprintf(" %d of %d (%d%%)", e.Done, e.Total, 100*e.Done/e.Total)
+		}
+		fmt.Fprintln(w, line)
+		for _, b := range e.Blockers {
+			fmt.Fprintf(w, "    waits for %s\n", b)
+		}
+	case migrate.Recovered:
+		fmt.Fprintf(w, "  %s: %s\n", e.Migration.Name, e.What)
+	case migrate.ServerNotice:
+		fmt.Fprintf(w, "  %s: %s\n", strings.ToLower(e.Severity), e.Message)
+	case migrate.Applied:
+		fmt.Fprintf(w, "applied   %-9s %s (%s)\n", e.Phase, e.Migration.Name, round(e.Duration))
+		if e.Decision != nil && e.Decision.Verdict > gate.Unaffected {
+			printFindings(w, *e.Decision)
+		}
+	case migrate.HeldBack:
+		printHeld(w, e.Held)
+	case migrate.Finished:
+		printResult(w, e.Result)
+	}
+}
+
+func printHeld(w io.Writer, h migrate.Held) {
+	fmt.Fprintf(w, "held      %-9s %s\n", h.Phase, h.Migration.Name)
+	if h.Behind != "" {
+		fmt.Fprintf(w, "  stands behind %s, which is held: %s\n", h.Behind, h.Because)
+		return
+	}
+	printFindings(w, h.Decision)
+}
+
+// printFindings explains a decision: grouped by release, each use with its place, then what to do.
+func printFindings(w io.Writer, d gate.Decision) {
+	type key struct{ consumer, release, next string }
+	var order []key
+	groups := map[key][]gate.Finding{}
+	for _, f := range d.Findings {
+		k := key{f.Consumer, f.Release, f.Next}
+		if groups[k] == nil {
+			order = append(order, k)
+		}
+		groups[k] = append(groups[k], f)
+	}
+	for _, k := range order {
+		list := groups[k]
+		if k.consumer != "" {
+			fmt.Fprintf(w, "  %s@%s: %s\n", k.consumer, k.release, why(list[0]))
+		}
+		const most = 5
+		for i, f := range list {
+			if i == most {
+				fmt.Fprintf(w, "    and %d more\n", len(list)-most)
+				break
+			}
+			place := ""
+			if f.Site.File != "" {
+				place = fmt.Sprintf("%s:%d: ", f.Site.File, f.Site.Line)
+			}
+			fmt.Fprintf(w, "    %-8s %s%s\n", f.Verdict, place, f.Message)
+			if f.Query != "" {
+				fmt.Fprintf(w, "             %s\n", oneLine(f.Query))
+			}
+		}
+		if k.next != "" {
+			fmt.Fprintf(w, "    next: %s\n", k.next)
+		}
+	}
+	if until := d.Until(); !until.IsZero() && !d.Allowed {
+		fmt.Fprintf(w, "  by time alone it can pass after %s\n", until.UTC().Format("2006-01-02 15:04:05 MST"))
+	}
+}
+
+func why(f gate.Finding) string {
+	if len(f.Why) == 0 {
+		return "not known where it runs"
+	}
+	parts := make([]string, len(f.Why))
+	for i, w := range f.Why {
+		parts[i] = string(w)
+	}
+	text := strings.Join(parts, ", ")
+	if !f.Since.IsZero() {
+		text += " since " + f.Since.UTC().Format("2006-01-02 15:04 MST")
+	}
+	if !f.Until.IsZero() {
+		text += ", until " + f.Until.UTC().Format("2006-01-02 15:04 MST")
+	}
+	return text
+}
+
+func oneLine(sql string) string {
+	text := []rune(strings.Join(strings.Fields(sql), " "))
+	const most = 100
+	if len(text) > most {
+		return string(text[:most]) + "…"
+	}
+	return string(text)
+}
+
+func printResult(w io.Writer, r migrate.Result) {
+	switch {
+	case len(r.Applied) == 0 && len(r.Held) == 0:
+		fmt.Fprintf(w, "nothing to do: all %d migrations are applied\n", r.Total)
+	default:
+		fmt.Fprintf(w, "%d applied now, %d in all", len(r.Applied), r.Total)
+		if n := len(r.Held); n > 0 {
+			fmt.Fprintf(w, ", %d held", n)
+		}
+		fmt.Fprintln(w)
+	}
+}
+
+func round(d time.Duration) time.Duration {
+	switch {
+	case d > 10*time.Second:
+		return d.Round(time.Second)
+	case d > time.Second:
+		return d.Round(100 * time.Millisecond)
+	default:
+		return d.Round(time.Millisecond)
+	}
+}
+
+// logEvent writes an event as one line of JSON: constant messages, data in fields.
+func (a *app) logEvent(event migrate.Event) {
+	l := a.logger()
+	switch e := event.(type) {
+	case migrate.Waiting:
+		l.Info().Int("pid", e.Holder.PID).Str("application", e.Holder.Application).Dur("waited_ms", e.Waited).Msg("waiting for another pawl")
+	case migrate.LedgerCreated:
+		l.Info().Str("environment", string(e.Environment)).Msg("ledger created")
+	case migrate.ReleaseRegistered:
+		l.Info().Str("consumer", e.Consumer).Str("release", e.Release).Int("statements", e.Statements).Msg("release deploying")
+	case migrate.Started:
+		l.Debug().Str("migration", e.Migration.Name).Stringer("phase", e.Phase).Msg("started")
+	case migrate.LockMissed:
+		l.Warn().Str("migration", e.Migration.Name).Int("attempt", e.Attempt).Dur("timeout_ms", e.Timeout).Dur("pause_ms", e.Pause).
+			Interface("blockers", blockers(e.Blockers)).Msg("lock not had")
+	case migrate.Progress:
+		l.Info().Str("migration", e.Migration.Name).Str("what", e.What).Int64("done", e.Done).Int64("total", e.Total).Dur("elapsed_ms", e.Elapsed).
+			Interface("blockers", blockers(e.Blockers)).Msg("in progress")
+	case migrate.Recovered:
+		l.Info().Str("migration", e.Migration.Name).Str("what", e.What).Msg("recovered")
+	case migrate.ServerNotice:
+		l.Info().Str("severity", e.Severity).Str("notice", e.Message).Msg("server notice")
+	case migrate.Applied:
+		line := l.Info().Str("migration", e.Migration.Name).Str("version", string(e.Migration.Version)).Stringer("phase", e.Phase).
+			Dur("took_ms", e.Duration).Int("attempts", e.Attempts)
+		if e.Decision != nil {
+			line = line.Stringer("verdict", e.Decision.Verdict).Interface("findings", migrate.FindingsOf(*e.Decision))
+		}
+		line.Msg("applied")
+	case migrate.HeldBack:
+		line := l.Warn().Str("migration", e.Held.Migration.Name).Str("version", string(e.Held.Migration.Version)).Stringer("phase", e.Held.Phase)
+		if e.Held.Behind != "" {
+			line.Str("behind", string(e.Held.Behind)).Str("because", e.Held.Because).Msg("held")
+			return
+		}
+		line.Stringer("verdict", e.Held.Decision.Verdict).Interface("findings", migrate.FindingsOf(e.Held.Decision)).Msg("held")
+	case migrate.Finished:
+		l.Info().Int("applied", len(e.Result.Applied)).Int("held", len(e.Result.Held)).Int("total", e.Result.Total).Str("database", e.Result.Database).Msg("finished")
+	}
+}
+
+type blockerJSON struct {
+	PID         int     `json:"pid"`
+	Application string  `json:"application,omitempty"`
+	State       string  `json:"state,omitempty"`
+	AgeSeconds  float64 `json:"age_s"`
+	Query       string  `json:"query,omitempty"`
+}
+
+func blockers(list []migrate.Blocker) []blockerJSON {
+	out := make([]blockerJSON, len(list))
+	for i, b := range list {
+		out[i] = blockerJSON{b.PID, b.Application, b.State, b.Age.Seconds(), b.Query}
+	}
+	return out
+}
+
+// writeJSON writes one indented document.
+func writeJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+// migrationJSON is one migration in the outputs of gate, plan and status.
+type migrationJSON struct {
+	Path     string                `json:"path,omitempty"`
+	Name     string                `json:"name,omitempty"`
+	Version  string                `json:"version"`
+	Phase    phases.Phase          `json:"phase"`
+	State    string                `json:"state,omitempty"`
+	Allowed  *bool                 `json:"allowed,omitempty"`
+	Verdict  string                `json:"verdict,omitempty"`
+	Behind   string                `json:"behind,omitempty"`
+	Because  string                `json:"because,omitempty"`
+	Findings []migrate.HeldFinding `json:"findings,omitzero"`
+}
+
+func decisionJSON(m *migrate.Migration, phase phases.Phase, d gate.Decision) migrationJSON {
+	return migrationJSON{
+		Path: m.Path, Name: m.Name, Version: m.Label, Phase: phase, Allowed: &d.Allowed, Verdict: d.Verdict.String(),
+		Findings: migrate.FindingsOf(d),
+	}
+}
+
+func label(m *migrate.Migration, v migrate.Version) string {
+	if m != nil {
+		return m.Label
+	}
+	return cmp.Or(string(v), "?")
+}

@@ -1,0 +1,431 @@
+package migrate
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/bitvault/pawl/phases"
+	"github.com/bitvault/pawl/phases/gate"
+)
+
+// apply runs one step, with as many attempts as its locks need. The decision is the gate's last word on it: where that
+// is no longer an allowance, nothing was done.
+func (m *Migrator) apply(ctx context.Context, s *session, g *gatekeeper, step Step) (gate.Decision, error) {
+	m.opts.OnEvent(Started{step.Migration, step.Phase})
+	start := time.Now()
+	var decision gate.Decision
+	var err error
+	attempts := 1
+	if step.Transactional {
+		decision, attempts, err = m.applyTransaction(ctx, s, g, step)
+	} else {
+		decision, err = m.applySteps(ctx, s, g, step)
+	}
+	if err != nil || !decision.Allowed {
+		return decision, err
+	}
+	m.opts.OnEvent(Applied{Migration: step.Migration, Phase: step.Phase, Duration: time.Since(start), Attempts: attempts, Decision: step.Decision})
+	if changesSession(step.Migration.File()) {
+		// What a file sets for the session must not reach the next one.
+		if _, err := s.conn.Exec(ctx, `reset session authorization; reset role; reset all`); err != nil {
+			return decision, classify(ctx, "reset the session", err)
+		}
+	}
+	return decision, nil
+}
+
+// applyTransaction sends a file as one transaction, again and again until its locks are had or the deadline is over.
+func (m *Migrator) applyTransaction(ctx context.Context, s *session, g *gatekeeper, step Step) (gate.Decision, int, error) {
+	limits := m.limits(step)
+	deadline := time.Now().Add(m.opts.LockDeadline)
+	timeout := limits.lock
+	for attempt := 1; ; attempt++ {
+		watch := m.watch(ctx, s)
+		decision, err := m.attempt(ctx, s, g, step, timeout, limits.statement)
+		blockers := watch.stop()
+		switch {
+		case err == nil:
+			return decision, attempt, nil
+		case ctx.Err() != nil:
+			m.rollback(ctx, s)
+			return decision, attempt, context.Cause(ctx)
+		case s.conn.IsClosed():
+			return decision, attempt, classify(ctx, "apply "+step.Migration.Name, unwrapStatement(err))
+		}
+		m.rollback(ctx, s)
+		if code := sqlState(err); code != "55P03" && code != "40P01" {
+			return decision, attempt, sortStatementError(ctx, step.Migration, err)
+		}
+		// The pause is longer than the wait was, so that what queued behind the attempt gets through before the next.
+		pause := jitter(2 * timeout)
+		if time.Now().Add(pause).After(deadline) {
+			return decision, attempt, &TransientError{
+				Message: fmt.Sprintf("%s: its locks were not had within %s (%d attempts)%s", step.Migration.Path, m.opts.LockDeadline, attempt, blame(blockers)),
+				Hint:    "nothing was changed; end the transactions named, or run pawl again when they are over",
+			}
+		}
+		m.opts.OnEvent(LockMissed{Migration: step.Migration, Attempt: attempt, Timeout: timeout, Pause: pause, Blockers: blockers})
+		if err := sleep(ctx, pause); err != nil {
+			return decision, attempt, err
+		}
+		timeout = min(timeout*3/2, limits.maxLock)
+	}
+}
+
+func blame(blockers []Blocker) string {
+	var text strings.Builder
+	for _, b := range blockers {
+		fmt.Fprintf(&text, "; pid %d (%s, %s for %s) is in the way", b.PID, cmp.Or(b.Application, "no application name"), b.State, b.Age.Round(time.Second))
+	}
+	return text.String()
+}
+
+// sortStatementError tells a fault of the migration from one of the server.
+func sortStatementError(ctx context.Context, m *Migration, err error) error {
+	switch code := sqlState(err); {
+	case strings.HasPrefix(code, "57P"), strings.HasPrefix(code, "53"), strings.HasPrefix(code, "08"):
+		return classify(ctx, "apply "+m.Name, unwrapStatement(err))
+	}
+	return err
+}
+
+func unwrapStatement(err error) error {
+	var s *StatementError
+	if errors.As(err, &s) {
+		return s.Err
+	}
+	return err
+}
+
+type limits struct{ lock, maxLock, statement time.Duration }
+
+// limits gives the timeouts of one file: the options', or those of its pawl:timeout. A file that takes strong locks on
+// several relations holds the first while it waits for the next, so the time is shared among them.
+func (m *Migrator) limits(step Step) limits {
+	l := limits{m.opts.LockTimeout, m.opts.MaxLockTimeout, m.opts.StatementTimeout}
+	locked := map[string]bool{}
+	for _, s := range step.Assessment.Statements {
+		for _, op := range s.Operations {
+			for _, lock := range op.Locks {
+				if lock.Mode.BlocksWrites() {
+					locked[lock.Relation] = true
+				}
+			}
+		}
+	}
+	const least = 50 * time.Millisecond
+	if n := time.Duration(len(locked)); n > 1 {
+		l.lock, l.maxLock = max(least, l.lock/n), max(least, l.maxLock/n)
+	}
+	for _, d := range step.Migration.File().Directives {
+		if d.Name != "timeout" {
+			continue
+		}
+		if t, err := time.ParseDuration(d.Options["lock"]); err == nil {
+			l.lock, l.maxLock = t, t
+		}
+		if t, err := parseMinutes(d.Options["statement"]); err == nil {
+			l.statement = t
+		}
+	}
+	return l
+}
+
+// parseMinutes reads Go's durations and PostgreSQL's "10min".
+func parseMinutes(text string) (time.Duration, error) {
+	return time.ParseDuration(strings.ReplaceAll(text, "min", "m"))
+}
+
+func (m *Migrator) rollback(ctx context.Context, s *session) {
+	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	// If the connection is gone, the server has rolled back by itself.
+	_, _ = s.conn.Exec(clean, "rollback")
+}
+
+// part is a stretch of one transaction that goes to the server as one message.
+type part struct {
+	// before and after are pawl's own, around the migration's text from Start to End.
+	before, after string
+	start, end    int
+	// beforeCount is how many statements before has, first the index of the text's first statement in the file.
+	beforeCount, first int
+	// rows are sent by the copy protocol; nil for ordinary text.
+	rows *phases.Span
+}
+
+// attempt runs the file once, in one transaction. Any error leaves the transaction to be rolled back.
+func (m *Migrator) attempt(ctx context.Context, s *session, g *gatekeeper, step Step, lock, statement time.Duration) (gate.Decision, error) {
+	f := step.Migration.File()
+	text := runnable(f)
+	before := fmt.Sprintf("/* pawl %s */ begin; set local lock_timeout = %d; set local statement_timeout = %d; set local search_path = %s; ",
+		commentSafe(step.Migration.Name), lock.Milliseconds(), statement.Milliseconds(), s.searchPathList())
+	const beforeCount = 4
+	record := m.record(s, step)
+	decision := gate.Decision{Allowed: true}
+	if step.Decision != nil {
+		decision = *step.Decision
+	}
+
+	asserts := assertions(f)
+	recheck := step.Decision != nil && g.snapshot != nil
+	parts := split(f, text)
+	if len(asserts) == 0 && !recheck && len(parts) == 1 && parts[0].rows == nil {
+		p := parts[0]
+		p.before, p.after, p.beforeCount = before, "\n;"+record+"; commit", beforeCount
+		return decision, s.send(ctx, f, text, p)
+	}
+
+	if err := s.send(ctx, f, text, part{before: before, beforeCount: beforeCount}); err != nil {
+		return decision, err
+	}
+	for _, d := range asserts {
+		if err := s.assert(ctx, f, d); err != nil {
+			return decision, err
+		}
+	}
+	for _, p := range parts {
+		if err := s.send(ctx, f, text, p); err != nil {
+			return decision, err
+		}
+	}
+	if recheck {
+		var err error
+		if decision, err = g.again(ctx, step); err != nil {
+			return decision, err
+		}
+		if !decision.Allowed {
+			m.rollback(ctx, s)
+			return decision, nil
+		}
+		record = m.recordDecision(step, decision) + "; " + record
+	}
+	return decision, s.send(ctx, f, text, part{before: record + "; commit", beforeCount: 1})
+}
+
+// runnable gives the text that is sent: the file's own, with what is pawl's business blanked out so that every
+// position stays what it is.
+func runnable(f *phases.File) string {
+	text := []byte(f.Text)
+	for _, s := range f.Statements {
+		if s.Control == "" {
+			continue
+		}
+		end := s.Span.End.Offset
+		for i := s.Span.Start.Offset; i < end; i++ {
+			if text[i] != '\n' {
+				text[i] = ' '
+			}
+		}
+	}
+	for _, p := range skippedLines(f.Text) {
+		for i := p[0]; i < p[1]; i++ {
+			text[i] = ' '
+		}
+	}
+	return string(text)
+}
+
+// skippedLines finds the \restrict and \unrestrict lines that newer pg_dump writes around its output.
+func skippedLines(text string) [][2]int {
+	var found [][2]int
+	if !strings.Contains(text, "restrict") {
+		return nil
+	}
+	at := 0
+	for line := range strings.SplitAfterSeq(text, "\n") {
+		if strings.HasPrefix(line, `\restrict`) || strings.HasPrefix(line, `\unrestrict`) {
+			found = append(found, [2]int{at, at + len(strings.TrimRight(line, "\r\n"))})
+		}
+		at += len(line)
+	}
+	return found
+}
+
+// split cuts a file where rows for COPY stand between its statements; most files are one part.
+func split(f *phases.File, text string) []part {
+	var parts []part
+	start, first := 0, 0
+	for i, s := range f.Statements {
+		if s.CopyData == nil {
+			continue
+		}
+		if start < s.Span.Start.Offset {
+			parts = append(parts, part{start: start, end: s.Span.Start.Offset, first: first})
+		}
+		parts = append(parts, part{start: s.Span.Start.Offset, end: s.Span.End.Offset, first: i, rows: s.CopyData})
+		start, first = s.CopyData.End.Offset, i+1
+		if rest, ok := strings.CutPrefix(text[start:], `\.`); ok {
+			start = len(text) - len(rest)
+		}
+	}
+	return append(parts, part{start: start, end: len(text), first: first})
+}
+
+// send sends one part and reads its results. An error of a statement becomes a *StatementError with its place.
+func (s *session) send(ctx context.Context, f *phases.File, text string, p part) error {
+	own := text[p.start:p.end]
+	if p.rows != nil {
+		rows := f.Text[p.rows.Start.Offset:p.rows.End.Offset]
+		_, err := s.conn.PgConn().CopyFrom(ctx, strings.NewReader(rows), own)
+		return locate(f, err, p, 0)
+	}
+	if p.before == "" && p.after == "" && strings.TrimSpace(own) == "" {
+		return nil
+	}
+	results := s.conn.PgConn().Exec(ctx, p.before+own+p.after)
+	done := 0
+	for results.NextResult() {
+		if _, err := results.ResultReader().Close(); err == nil {
+			done++
+		}
+	}
+	return locate(f, results.Close(), p, done)
+}
+
+// locate finds the place of an error in the file: by the position that PostgreSQL gives, in characters over the whole
+// message, or by counting the statements that succeeded before it.
+func locate(f *phases.File, err error, p part, done int) error {
+	var pg *pgconn.PgError
+	if err == nil || !errors.As(err, &pg) {
+		return err
+	}
+	e := &StatementError{Path: f.Path, Source: f.Text, Err: err}
+	index, runs := p.first, done-p.beforeCount
+	for ; index < len(f.Statements); index++ {
+		if f.Statements[index].Control != "" {
+			continue
+		}
+		if runs <= 0 {
+			break
+		}
+		runs--
+	}
+	if done >= p.beforeCount && index < len(f.Statements) && f.Statements[index].Span.Start.Offset < p.end {
+		e.Statement, e.At = f.Statements[index].Text, f.Statements[index].Span.Start
+	}
+	if own := int(pg.Position) - 1 - utf8.RuneCountInString(p.before); pg.Position > 0 && own >= 0 {
+		if at, ok := positionAt(f.Text, p.start, own, p.end); ok {
+			e.At = at
+			for _, s := range f.Statements {
+				if s.Span.Start.Offset <= at.Offset && at.Offset < s.Span.End.Offset {
+					e.Statement = s.Text
+				}
+			}
+		}
+	}
+	return e
+}
+
+// positionAt counts characters on from a byte offset.
+func positionAt(text string, from, characters, end int) (phases.Position, bool) {
+	at := from
+	for ; characters > 0 && at < end; characters-- {
+		_, size := utf8.DecodeRuneInString(text[at:])
+		at += size
+	}
+	if characters > 0 {
+		return phases.Position{}, false
+	}
+	line := strings.Count(text[:at], "\n") + 1
+	column := utf8.RuneCountInString(text[strings.LastIndexByte(text[:at], '\n')+1:at]) + 1
+	return phases.Position{Offset: at, Line: line, Column: column}, true
+}
+
+// assertions are the file's pawl:assert directives.
+func assertions(f *phases.File) []phases.Directive {
+	var found []phases.Directive
+	for _, d := range f.Directives {
+		if d.Name == "assert" {
+			found = append(found, d)
+		}
+	}
+	return found
+}
+
+func (s *session) assert(ctx context.Context, f *phases.File, d phases.Directive) error {
+	var holds *bool
+	query := strings.TrimRight(strings.TrimSpace(d.Arg), ";")
+	if err := s.conn.QueryRow(ctx, query).Scan(&holds); err != nil {
+		if sqlState(err) == "" && !s.conn.IsClosed() && ctx.Err() == nil {
+			return &StatementError{Path: f.Path, At: d.Span.Start, Source: f.Text, Statement: query, Err: fmt.Errorf("this assertion must give one row with one boolean: %w", err)}
+		}
+		return &StatementError{Path: f.Path, At: d.Span.Start, Source: f.Text, Statement: query, Err: err}
+	}
+	if holds == nil || !*holds {
+		return &RefusedError{
+			Message: fmt.Sprintf("%s:%d:%d: the assertion does not hold: %s", f.Path, d.Span.Start.Line, d.Span.Start.Column, query),
+			Hint:    "nothing was changed; make it hold, then run pawl again",
+		}
+	}
+	return nil
+}
+
+// record gives the statement that writes the ledger row of a step.
+func (m *Migrator) record(s *session, step Step) string {
+	return fmt.Sprintf("%s; select pawl.record_applied(%s, %s, %s, %s, %t, %s, %d, 'migrate')", beforeRecord(step.Migration.File()),
+		literal(string(step.Migration.Version)), literal(step.Migration.Name), literal(step.Migration.Sum),
+		literal(phaseOf(step.Assessment).String()), step.Transactional, literal(m.opts.PawlVersion), s.lockKey)
+}
+
+// recordDecision gives the statement that stores an allowance with what it went by.
+func (m *Migrator) recordDecision(step Step, d gate.Decision) string {
+	findings, err := json.Marshal(FindingsOf(d))
+	if err != nil {
+		panic(err) // strings, numbers and times always encode
+	}
+	return fmt.Sprintf("insert into pawl.decision (version, checksum, allowed, verdict, findings, evidence, pawl_version) values (%s, %s, true, %s, %s, %s, %s)",
+		literal(string(step.Migration.Version)), literal(step.Migration.Sum), literal(d.Verdict.String()), literal(string(findings)),
+		literal(string(encodeChecked(d))), literal(m.opts.PawlVersion))
+}
+
+// beforeRecord gives back the rights that the ledger row needs, where a file has changed its role.
+func beforeRecord(f *phases.File) string {
+	if changesSession(f) {
+		return "reset session authorization; reset role"
+	}
+	return ""
+}
+
+// changesSession reports whether a file may leave settings behind: SET, RESET, or set_config(), also inside of
+// functions it calls by that name.
+func changesSession(f *phases.File) bool {
+	for _, s := range f.Statements {
+		word := s.Text
+		if i := strings.IndexFunc(word, func(r rune) bool { return r == ' ' || r == '\n' || r == '\t' || r == '\r' }); i > 0 {
+			word = word[:i]
+		}
+		if strings.EqualFold(word, "set") || strings.EqualFold(word, "reset") || strings.Contains(strings.ToLower(s.Text), "set_config") {
+			return true
+		}
+	}
+	return false
+}
+
+// literal quotes a string so that it means the same whatever standard_conforming_strings says.
+func literal(text string) string {
+	quoted := strings.ReplaceAll(text, `'`, `''`)
+	if strings.Contains(quoted, `\`) {
+		return ` E'` + strings.ReplaceAll(quoted, `\`, `\\`) + `'`
+	}
+	return `'` + quoted + `'`
+}
+
+// commentSafe keeps a file's name from ending the comment that it stands in.
+func commentSafe(name string) string { return strings.ReplaceAll(name, "*/", "* /") }
+
+// searchPathList gives the search path that the role and the database have set, for SET LOCAL.
+func (s *session) searchPathList() string {
+	if strings.TrimSpace(s.searchPath) == "" {
+		return "''"
+	}
+	return s.searchPath
+}

@@ -1,0 +1,100 @@
+package migrate
+
+import (
+	"time"
+
+	"github.com/bitvault/pawl/phases"
+	"github.com/bitvault/pawl/phases/gate"
+)
+
+// Event is something that a run tells while it works. The types below are all there are; Options.OnEvent receives
+// them one after another, never two at once.
+type Event interface{ isEvent() }
+
+// Waiting means that another pawl is at work on the database.
+type Waiting struct {
+	Holder Holder
+	Waited time.Duration
+}
+
+// LedgerCreated means that the database is under pawl's care from here on.
+type LedgerCreated struct{ Environment Environment }
+
+// ReleaseRegistered means that an incoming release was recorded.
+type ReleaseRegistered struct {
+	Consumer, Release string
+	Statements        int
+}
+
+// Started means that a migration is about to be sent.
+type Started struct {
+	Migration *Migration
+	Phase     phases.Phase
+}
+
+// Blocker is one session that keeps pawl from a lock.
+type Blocker struct {
+	PID         int
+	Application string
+	State       string
+	// Age is how long its transaction is open; zero where that is not known.
+	Age   time.Duration
+	Query string
+}
+
+// LockMissed means that a lock was not had within lock_timeout, that the attempt was rolled back, and that another
+// follows after Pause.
+type LockMissed struct {
+	Migration *Migration
+	Attempt   int
+	Timeout   time.Duration
+	Pause     time.Duration
+	// Blockers are the sessions that stood in the way; empty where they could not be told in time.
+	Blockers []Blocker
+}
+
+// Progress tells of a long non-transactional statement.
+type Progress struct {
+	Migration   *Migration
+	What        string
+	Done, Total int64
+	Elapsed     time.Duration
+	Blockers    []Blocker
+}
+
+// Recovered means that the outcome of an interrupted statement was found in the catalog and put right.
+type Recovered struct {
+	Migration *Migration
+	What      string
+}
+
+// ServerNotice is a NOTICE or WARNING of the server.
+type ServerNotice struct{ Severity, Message string }
+
+// Applied means that a migration is committed, with its row in the ledger.
+type Applied struct {
+	Migration *Migration
+	Phase     phases.Phase
+	Duration  time.Duration
+	Attempts  int
+	// Decision is the gate's where the phase is gated; nil otherwise.
+	Decision *gate.Decision
+}
+
+// HeldBack means that a migration is not applied now.
+type HeldBack struct{ Held Held }
+
+// Finished is the last event of a run that did not fail.
+type Finished struct{ Result Result }
+
+func (Waiting) isEvent()           {}
+func (LedgerCreated) isEvent()     {}
+func (ReleaseRegistered) isEvent() {}
+func (Started) isEvent()           {}
+func (LockMissed) isEvent()        {}
+func (Progress) isEvent()          {}
+func (Recovered) isEvent()         {}
+func (ServerNotice) isEvent()      {}
+func (Applied) isEvent()           {}
+func (HeldBack) isEvent()          {}
+func (Finished) isEvent()          {}

@@ -1,0 +1,236 @@
+package migrate
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/bitvault/pawl/migrations"
+	"github.com/bitvault/pawl/phases/gate"
+)
+
+// Environment is what a database is stamped as. The zero Environment means that it was never stamped, which counts as
+// production.
+type Environment string
+
+const (
+	// Production holds contracts and refuses to go back.
+	Production Environment = "production"
+	// Dev lets contracts through with a report and allows `pawl down`.
+	Dev Environment = "dev"
+)
+
+// State is where a migration stands in the ledger.
+type State string
+
+const (
+	// StateRunning is a non-transactional statement that was begun; after a crash its outcome is looked up.
+	StateRunning State = "running"
+	// StateApplied is done, for ever.
+	StateApplied State = "applied"
+	// StateHeld waits for the gate.
+	StateHeld State = "held"
+)
+
+// Entry is one row of the ledger.
+type Entry struct {
+	Version       Version
+	Name          string
+	Sum           string
+	Phase         string
+	State         State
+	Transactional bool
+	Origin        string
+	StartedAt     time.Time
+	// FinishedAt is zero unless the state is StateApplied.
+	FinishedAt time.Time
+	AppliedBy  string
+	Client     string
+	// Reason is the JSON of why a held migration is held; nil otherwise.
+	Reason json.RawMessage
+}
+
+// Ledger is what a database says of itself. The zero Ledger is that of a database which pawl never touched.
+type Ledger struct {
+	// Schema is the version of pawl's own tables; 0 where there are none.
+	Schema      int
+	MinReader   int
+	Environment Environment
+	Entries     map[Version]Entry
+}
+
+const readLedger = `
+select m.meta, l.version, l.name, l.checksum, l.phase, l.state, l.transactional, l.origin, l.started_at, l.finished_at,
+       l.applied_by, l.client, l.reason
+from (select jsonb_object_agg(key, value) as meta from pawl.meta) m left join pawl.migration l on true`
+
+// ledger reads pawl's tables with one statement; none where they do not exist.
+func (s *session) ledger(ctx context.Context) (*Ledger, error) {
+	l := &Ledger{Entries: map[Version]Entry{}}
+	if !s.hasLedger {
+		return l, nil
+	}
+	rows, err := s.conn.Query(ctx, readLedger)
+	if err != nil {
+		return nil, classify(ctx, "read the ledger", err)
+	}
+	defer rows.Close()
+	first := true
+	for rows.Next() {
+		var (
+			meta                      map[string]string
+			version, name, sum, phase *string
+			state, origin, by, client *string
+			transactional             *bool
+			started, finished         *time.Time
+			reason                    []byte
+		)
+		err := rows.Scan(&meta, &version, &name, &sum, &phase, &state, &transactional, &origin, &started, &finished, &by, &client, &reason)
+		if err != nil {
+			return nil, classify(ctx, "read the ledger", err)
+		}
+		if first {
+			first = false
+			l.Schema, _ = strconv.Atoi(meta["ledger"])
+			l.MinReader, _ = strconv.Atoi(meta["min_reader"])
+			l.Environment = Environment(meta["environment"])
+		}
+		if version == nil {
+			continue
+		}
+		e := Entry{
+			Version: Version(*version), Name: *name, Sum: *sum, Phase: *phase, State: State(*state),
+			Transactional: *transactional, Origin: *origin, StartedAt: *started, AppliedBy: *by, Client: *client, Reason: reason,
+		}
+		if finished != nil {
+			e.FinishedAt = *finished
+		}
+		l.Entries[e.Version] = e
+	}
+	if err := rows.Err(); err != nil {
+		return nil, classify(ctx, "read the ledger", err)
+	}
+	if l.MinReader > migrations.Newest {
+		return nil, &IntegrityError{
+			Message: fmt.Sprintf("this database's ledger needs a newer pawl: it asks for one that knows ledger version %d, and this one knows %d", l.MinReader, migrations.Newest),
+			Hint:    "use the pawl that the newest release ships with, or a later one",
+		}
+	}
+	return l, nil
+}
+
+// upgradeLedger brings pawl's own tables up to date and stamps the environment at first use. The caller holds the lock.
+func (s *session) upgradeLedger(ctx context.Context, l *Ledger, wanted Environment) error {
+	for version := l.Schema + 1; version <= migrations.Newest; version++ {
+		names, err := fs.Glob(migrations.FS, fmt.Sprintf("%04d_*.sql", version))
+		if err != nil || len(names) != 1 {
+			panic(fmt.Sprintf("ledger migration %d is missing from the binary", version))
+		}
+		text, err := migrations.FS.ReadFile(names[0])
+		if err != nil {
+			panic(err)
+		}
+		err = pgx.BeginFunc(ctx, s.conn, func(tx pgx.Tx) error {
+			_, err := tx.Exec(ctx, string(text))
+			return err
+		})
+		if sqlState(err) == "42501" {
+			return &ConfigError{
+				Message: fmt.Sprintf("role %q may not create pawl's schema in database %q", s.role, s.database),
+				Hint:    fmt.Sprintf("grant create on database %s to %s;", pgx.Identifier{s.database}.Sanitize(), pgx.Identifier{s.role}.Sanitize()),
+			}
+		}
+		if err != nil {
+			return classify(ctx, "create the ledger", err)
+		}
+		s.hasLedger = true
+	}
+	if l.Environment != "" {
+		return nil
+	}
+	if wanted == "" {
+		wanted = Production
+	}
+	_, err := s.conn.Exec(ctx, `insert into pawl.meta (key, value) values ('environment', $1) on conflict (key) do nothing`, string(wanted))
+	l.Environment = wanted
+	return classify(ctx, "stamp the environment", err)
+}
+
+// hasObjects reports whether the database holds relations, functions or types of its own, outside of extensions and of
+// pawl's schema.
+func (s *session) hasObjects(ctx context.Context) (bool, error) {
+	const query = `
+select exists (
+    select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname not in ('pg_catalog', 'information_schema', 'pawl') and n.nspname !~ '^pg_(toast|temp)'
+      and c.relkind in ('r', 'p', 'v', 'm', 'f')
+      and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e'))`
+	var some bool
+	err := s.conn.QueryRow(ctx, query).Scan(&some)
+	return some, classify(ctx, "look for existing tables", err)
+}
+
+// recordHeld writes that a migration is held, and why. Nothing is written where the ledger says the same already.
+func (s *session) recordHeld(ctx context.Context, h Held, l *Ledger, pawlVersion string) error {
+	reason, err := json.Marshal(struct {
+		Behind   Version       `json:"behind,omitempty"`
+		Verdict  gate.Verdict  `json:"verdict"`
+		Findings []HeldFinding `json:"findings"`
+	}{h.Behind, h.Decision.Verdict, h.findings()})
+	if err != nil {
+		return fmt.Errorf("encode the decision on %s: %w", h.Migration.Name, err)
+	}
+	if e, ok := l.Entries[h.Migration.Version]; ok && e.State == StateHeld && e.Sum == h.Migration.Sum && sameJSON(e.Reason, reason) {
+		return nil
+	}
+	const query = `
+with held as (
+    insert into pawl.migration as m (version, name, checksum, phase, state, transactional, pawl_version, reason)
+    values ($1, $2, $3, $4, 'held', $5, $6, $7::jsonb)
+    on conflict (version) do update set name = excluded.name, checksum = excluded.checksum, phase = excluded.phase,
+        transactional = excluded.transactional, pawl_version = excluded.pawl_version, reason = excluded.reason
+        where m.state = 'held'
+    returning version
+), logged as (
+    insert into pawl.event (kind, version, detail, pawl_version) select 'held', version, $7::jsonb, $6 from held
+)
+insert into pawl.decision (version, checksum, allowed, verdict, findings, evidence, pawl_version)
+select version, $3, false, $8, $7::jsonb -> 'findings', $9::jsonb, $6 from held`
+	_, err = s.conn.Exec(ctx, query, string(h.Migration.Version), h.Migration.Name, h.Migration.Sum, h.Phase.String(),
+		h.Transactional, pawlVersion, string(reason), h.Decision.Verdict.String(), string(encodeChecked(h.Decision)))
+	return classify(ctx, "record the held migration", err)
+}
+
+func encodeChecked(d gate.Decision) []byte {
+	out, err := json.Marshal(d.Checked)
+	if err != nil {
+		panic(err) // two integers always encode
+	}
+	return out
+}
+
+func sameJSON(a, b []byte) bool {
+	var x, y any
+	if json.Unmarshal(a, &x) != nil || json.Unmarshal(b, &y) != nil {
+		return false
+	}
+	p, err1 := json.Marshal(x)
+	q, err2 := json.Marshal(y)
+	return err1 == nil && err2 == nil && string(p) == string(q)
+}
+
+// Findings gives the reasons that a held entry was recorded with; nil for other entries.
+func (e Entry) Findings() []HeldFinding {
+	var reason struct {
+		Findings []HeldFinding `json:"findings"`
+	}
+	if e.State != StateHeld || json.Unmarshal(e.Reason, &reason) != nil {
+		return nil
+	}
+	return reason.Findings
+}

@@ -1,0 +1,422 @@
+package migrate
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/bitvault/pawl/migrations"
+	"github.com/bitvault/pawl/phases"
+	"github.com/bitvault/pawl/phases/evidence"
+	"github.com/bitvault/pawl/phases/gate"
+)
+
+// Options set how a Migrator works. The zero Options are the defaults.
+type Options struct {
+	// Root is the migrations directory's name in messages; empty means "migrations".
+	Root string
+	// Environment is what an unstamped database is stamped as; empty means Production. Asking for another environment
+	// than the one a database is stamped as is an error.
+	Environment Environment
+	// Manifests are those of the release that is being deployed; they are registered before anything else is done.
+	Manifests []*evidence.Manifest
+	// Policy is the gate's.
+	Policy gate.Policy
+	// FailOnBlocked makes Migrate fail with a *BlockedError where a contract is held. An expand that is held behind a
+	// contract fails in any case where the incoming release needs what it adds.
+	FailOnBlocked bool
+	// GateDev makes the gate hold contracts in a database stamped Dev as it does in production.
+	GateDev bool
+	// OutOfOrder is Independent where empty.
+	OutOfOrder OutOfOrder
+	// Wait is how long to wait for another pawl; 0 means ten minutes.
+	Wait time.Duration
+	// LockTimeout and MaxLockTimeout bound how long one attempt waits for a table lock, and with it how long traffic
+	// can queue behind pawl: 0 means 100 ms at first and at most 500 ms.
+	LockTimeout, MaxLockTimeout time.Duration
+	// LockDeadline is how long to keep trying for one migration's locks; 0 means ten minutes.
+	LockDeadline time.Duration
+	// StatementTimeout bounds each statement of a transactional migration; 0 means ten minutes.
+	StatementTimeout time.Duration
+	// Application is shown in pg_stat_activity and in the ledger; empty means "pawl".
+	Application string
+	// PawlVersion goes into the ledger; empty means "dev".
+	PawlVersion string
+	// OnEvent receives what happens, one event after another; nil means that nobody listens.
+	OnEvent func(Event)
+	// Now is the clock that the gate goes by where there is no database to ask; nil means time.Now.
+	Now func() time.Time
+}
+
+// Migrator applies the migrations of one directory to one database. It keeps no connection between calls.
+type Migrator struct {
+	config *pgx.ConnConfig
+	files  fs.FS
+	opts   Options
+}
+
+// New makes a Migrator for the database that config names and the migration files at the top of files.
+func New(config *pgx.ConnConfig, files fs.FS, opts Options) *Migrator {
+	opts.Root = cmp.Or(opts.Root, "migrations")
+	opts.Wait = cmp.Or(opts.Wait, 10*time.Minute)
+	opts.LockTimeout = cmp.Or(opts.LockTimeout, 100*time.Millisecond)
+	opts.MaxLockTimeout = max(opts.LockTimeout, cmp.Or(opts.MaxLockTimeout, 500*time.Millisecond))
+	opts.LockDeadline = cmp.Or(opts.LockDeadline, 10*time.Minute)
+	opts.StatementTimeout = cmp.Or(opts.StatementTimeout, 10*time.Minute)
+	opts.Application = cmp.Or(opts.Application, "pawl")
+	opts.PawlVersion = cmp.Or(opts.PawlVersion, "dev")
+	opts.OutOfOrder = cmp.Or(opts.OutOfOrder, Independent)
+	listen := opts.OnEvent
+	var one sync.Mutex
+	opts.OnEvent = func(e Event) {
+		if listen != nil {
+			one.Lock()
+			defer one.Unlock()
+			listen(e)
+		}
+	}
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	return &Migrator{config: config, files: files, opts: opts}
+}
+
+// Result is what a run did.
+type Result struct {
+	// Applied and Held are in the order in which they were come to.
+	Applied []Step
+	Held    []Held
+	// Total counts the migrations that are applied now, earlier ones included.
+	Total    int
+	Database string
+}
+
+func (m *Migrator) dial(ctx context.Context, writes bool) (*session, error) {
+	s, err := dial(ctx, m.config, m.opts.Application, func(n *pgconn.Notice) {
+		if n.Severity == "NOTICE" || n.Severity == "WARNING" {
+			m.opts.OnEvent(ServerNotice{Severity: n.Severity, Message: n.Message})
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	if writes && s.standby {
+		s.close()
+		return nil, standbyError(s.database)
+	}
+	return s, nil
+}
+
+// Migrate applies what is pending and allowed. It is safe to run at once from many places: one works, the others wait
+// and find nothing to do. Where nothing is pending it takes no lock and sends three statements at most.
+func (m *Migrator) Migrate(ctx context.Context) (Result, error) {
+	files, err := Load(m.files, m.opts.Root)
+	if err != nil {
+		return Result{}, err
+	}
+	s, err := m.dial(ctx, true)
+	if err != nil {
+		return Result{}, err
+	}
+	defer s.close()
+	l, err := s.ledger(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	idle, err := m.idle(ctx, s, l, files)
+	if err != nil {
+		return Result{}, err
+	}
+	if idle {
+		r := Result{Total: len(files), Database: s.database}
+		m.opts.OnEvent(Finished{r})
+		return r, nil
+	}
+	if err := s.lock(ctx, m.opts.Wait, func(h Holder, d time.Duration) { m.opts.OnEvent(Waiting{h, d}) }); err != nil {
+		return Result{}, err
+	}
+	r, err := m.locked(ctx, s, files)
+	r.Database = s.database
+	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if s.conn.IsClosed() {
+		return r, err
+	}
+	if err = errors.Join(err, s.unlock(clean)); err != nil {
+		return r, err
+	}
+	m.opts.OnEvent(Finished{r})
+	return r, m.blocked(r)
+}
+
+// idle reports whether there is nothing to do at all, without the lock and without parsing a file.
+func (m *Migrator) idle(ctx context.Context, s *session, l *Ledger, files []*Migration) (bool, error) {
+	t, err := compare(files, l)
+	if err != nil {
+		return false, err
+	}
+	if err := m.environment(l); err != nil {
+		return false, err
+	}
+	if len(t.pending) > 0 || l.Schema < migrations.Newest {
+		return false, nil
+	}
+	if len(m.opts.Manifests) == 0 {
+		return true, nil
+	}
+	known, err := evidence.Known(ctx, s.conn, m.opts.Manifests)
+	return known, classify(ctx, "look the release up", err)
+}
+
+func (m *Migrator) environment(l *Ledger) error {
+	if l.Environment != "" && m.opts.Environment != "" && l.Environment != m.opts.Environment {
+		return &ConfigError{
+			Message: fmt.Sprintf("this database is stamped %q, and %q was asked for", l.Environment, m.opts.Environment),
+			Hint:    "the stamp was set at first use and is not changed from the command line",
+		}
+	}
+	return nil
+}
+
+// locked does the work of a run. The caller holds the lock.
+func (m *Migrator) locked(ctx context.Context, s *session, files []*Migration) (Result, error) {
+	var r Result
+	l, err := m.prepare(ctx, s)
+	if err != nil {
+		return r, err
+	}
+	t, err := compare(files, l)
+	if err != nil {
+		return r, err
+	}
+	r.Total = len(t.applied)
+	if err := m.adopted(ctx, s, l, t); err != nil {
+		return r, err
+	}
+	g := &gatekeeper{m: m, s: s, environment: l.Environment}
+	p, err := t.plan(l, m.opts.OutOfOrder, s.version, g.judge(ctx))
+	if err != nil {
+		return r, err
+	}
+	if g.err != nil {
+		return r, g.err
+	}
+	for _, h := range p.Held {
+		if err := m.hold(ctx, s, &r, h, l); err != nil {
+			return r, err
+		}
+	}
+	for _, step := range p.Steps {
+		applied, err := m.apply(ctx, s, g, step)
+		if err != nil {
+			return r, err
+		}
+		if !applied.Allowed {
+			h := Held{Migration: step.Migration, Phase: step.Phase, Transactional: step.Transactional, Decision: applied}
+			if err := m.hold(ctx, s, &r, h, l); err != nil {
+				return r, err
+			}
+			// What follows was planned on the assumption that this one is applied: the next run plans anew.
+			return r, nil
+		}
+		r.Applied = append(r.Applied, step)
+		r.Total++
+	}
+	return r, nil
+}
+
+func (m *Migrator) hold(ctx context.Context, s *session, r *Result, h Held, l *Ledger) error {
+	if err := s.recordHeld(ctx, h, l, m.opts.PawlVersion); err != nil {
+		return err
+	}
+	r.Held = append(r.Held, h)
+	m.opts.OnEvent(HeldBack{h})
+	return nil
+}
+
+// prepare reads the ledger again under the lock, creates or upgrades it, and registers the incoming release.
+func (m *Migrator) prepare(ctx context.Context, s *session) (*Ledger, error) {
+	if err := s.lookForLedger(ctx); err != nil {
+		return nil, err
+	}
+	l, err := s.ledger(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.environment(l); err != nil {
+		return nil, err
+	}
+	created := l.Schema == 0
+	if err := s.upgradeLedger(ctx, l, m.opts.Environment); err != nil {
+		return nil, err
+	}
+	if created {
+		m.opts.OnEvent(LedgerCreated{l.Environment})
+	}
+	for _, manifest := range m.opts.Manifests {
+		changed, err := evidence.Deploying(ctx, s.conn, manifest, m.opts.PawlVersion)
+		if err != nil {
+			return nil, classify(ctx, "register the release", err)
+		}
+		if changed {
+			m.opts.OnEvent(ReleaseRegistered{manifest.Consumer, manifest.Release, len(manifest.Statements)})
+		}
+	}
+	return l, nil
+}
+
+// lookForLedger sees a ledger that another runner created since the connection was made.
+func (s *session) lookForLedger(ctx context.Context) error {
+	if s.hasLedger {
+		return nil
+	}
+	err := s.conn.QueryRow(ctx, `select to_regclass('pawl.meta') is not null`).Scan(&s.hasLedger)
+	return classify(ctx, "look for the ledger", err)
+}
+
+// adopted refuses a database that holds tables of unknown origin: applying a history from its first file to it would
+// fail half-way at best.
+func (m *Migrator) adopted(ctx context.Context, s *session, l *Ledger, t *todo) error {
+	if len(l.Entries) > 0 || len(t.pending) == 0 {
+		return nil
+	}
+	some, err := s.hasObjects(ctx)
+	if err != nil || !some {
+		return err
+	}
+	return &RefusedError{
+		Message: fmt.Sprintf("database %q has tables and no history that pawl knows", s.database),
+		Hint:    "if these migrations made them, say up to which version: `pawl adopt --baseline VERSION`; otherwise check the URL",
+	}
+}
+
+// blocked tells whether held migrations make the run fail.
+func (m *Migrator) blocked(r Result) error {
+	e := &BlockedError{Unknown: true}
+	for _, h := range r.Held {
+		needed := h.Behind != "" && m.needs(h)
+		if m.opts.FailOnBlocked || needed {
+			e.Held = append(e.Held, h)
+		}
+		if h.Behind == "" && h.Decision.Verdict != gate.Unknown {
+			e.Unknown = false
+		}
+	}
+	if len(e.Held) == 0 {
+		return nil
+	}
+	return e
+}
+
+// needs reports whether a held migration adds something that the incoming release names. Without a manifest of that
+// release, whatever it adds may be needed.
+func (m *Migrator) needs(h Held) bool {
+	for _, added := range h.adds {
+		if len(m.opts.Manifests) == 0 {
+			return true
+		}
+		for _, manifest := range m.opts.Manifests {
+			for _, q := range manifest.Gate().Queries {
+				if q.Mentions.Meets(phases.Take{Object: added, Uses: phases.AnyUse}, nil).Uses != 0 {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// Plan gives what Migrate would do now, without the lock and without writing anything. A standby will do.
+func (m *Migrator) Plan(ctx context.Context) (*Plan, *Ledger, error) {
+	files, err := Load(m.files, m.opts.Root)
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := m.dial(ctx, false)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer s.close()
+	l, err := s.ledger(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	t, err := compare(files, l)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := m.adopted(ctx, s, l, t); err != nil {
+		return nil, nil, err
+	}
+	g := &gatekeeper{m: m, s: s, environment: l.Environment}
+	p, err := t.plan(l, m.opts.OutOfOrder, s.version, g.judge(ctx))
+	return p, l, errors.Join(err, g.err)
+}
+
+// FileStatus is one line of a status: a migration as files and ledger know it together.
+type FileStatus struct {
+	Version Version
+	Name    string
+	// State is "applied", "running", "held" or "pending".
+	State string
+	// Entry is the ledger's row; nil for what is pending. Migration is nil where there is no file.
+	Entry     *Entry
+	Migration *Migration
+}
+
+// Status is what files and ledger say together, in the order of versions.
+type Status struct {
+	Database    string
+	Environment Environment
+	Ledger      int
+	Files       []FileStatus
+}
+
+// Status reads files and ledger and compares them. Nothing is parsed or written, and a standby will do. Where an
+// applied file has changed, the status is given together with the *IntegrityError.
+func (m *Migrator) Status(ctx context.Context) (*Status, error) {
+	files, err := Load(m.files, m.opts.Root)
+	if err != nil {
+		return nil, err
+	}
+	s, err := m.dial(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	l, err := s.ledger(ctx)
+	if err != nil {
+		return nil, err
+	}
+	t, changed := compare(files, l)
+	status := &Status{Database: s.database, Environment: l.Environment, Ledger: l.Schema}
+	if t != nil {
+		for _, e := range t.missing {
+			status.Files = append(status.Files, FileStatus{Version: e.Version, Name: e.Name, State: string(e.State), Entry: &e})
+		}
+	}
+	for _, f := range files {
+		line := FileStatus{Version: f.Version, Name: f.Name, State: "pending", Migration: f}
+		if e, ok := l.Entries[f.Version]; ok {
+			line.State, line.Entry = string(e.State), &e
+		}
+		status.Files = append(status.Files, line)
+	}
+	sortFiles(status.Files)
+	return status, changed
+}
+
+// phaseOf gives the phase under which a step is recorded.
+func phaseOf(a *phases.Assessment) phases.Phase {
+	if a.Mixed {
+		return phases.Worse(a.Phase, phases.Contract)
+	}
+	return a.Phase
+}

@@ -1,0 +1,216 @@
+package migrate
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/bitvault/pawl/migrations"
+	"github.com/bitvault/pawl/phases/evidence"
+	"github.com/bitvault/pawl/phases/gate"
+)
+
+// with runs f on a session that holds the lock and has a ledger.
+func (m *Migrator) with(ctx context.Context, f func(*session, *Ledger) error) error {
+	s, err := m.dial(ctx, true)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	if err := s.lock(ctx, m.opts.Wait, func(h Holder, waited time.Duration) { m.opts.OnEvent(Waiting{h, waited}) }); err != nil {
+		return err
+	}
+	l, err := m.prepare(ctx, s)
+	if err != nil {
+		return err
+	}
+	if err := f(s, l); err != nil {
+		return err
+	}
+	return s.unlock(context.WithoutCancel(ctx))
+}
+
+// Baseline records every file up to a version as applied without running it, for a database which had its tables
+// before pawl came. It gives the migrations that were recorded.
+func (m *Migrator) Baseline(ctx context.Context, version Version) ([]*Migration, error) {
+	files, err := Load(m.files, m.opts.Root)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.ContainsFunc(files, func(f *Migration) bool { return f.Version == version }) {
+		return nil, &ConfigError{Message: fmt.Sprintf("there is no migration of version %s in %s", version, m.opts.Root)}
+	}
+	var done []*Migration
+	err = m.with(ctx, func(s *session, l *Ledger) error {
+		return classify(ctx, "record the baseline", pgx.BeginFunc(ctx, s.conn, func(tx pgx.Tx) error {
+			for _, f := range files {
+				if e, ok := l.Entries[f.Version]; f.Version.Compare(version) > 0 || ok && e.State == StateApplied {
+					continue
+				}
+				const query = `select pawl.record_applied($1, $2, $3, 'unknown', true, $4, $5, 'baseline')`
+				if _, err := tx.Exec(ctx, query, string(f.Version), f.Name, f.Sum, m.opts.PawlVersion, s.lockKey); err != nil {
+					return err
+				}
+				done = append(done, f)
+			}
+			return nil
+		}))
+	})
+	return done, err
+}
+
+// Resolve says what became of a non-transactional migration whose outcome the catalog cannot tell. Only a row in
+// StateRunning can be resolved. Reason is recorded, and must not be empty.
+func (m *Migrator) Resolve(ctx context.Context, version Version, applied bool, reason string) error {
+	if reason == "" {
+		return &ConfigError{Message: "a reason is needed: it is recorded with who gave it"}
+	}
+	return m.with(ctx, func(s *session, l *Ledger) error {
+		e, ok := l.Entries[version]
+		if !ok || e.State != StateRunning {
+			state := "not in the ledger"
+			if ok {
+				state = string(e.State)
+			}
+			return &RefusedError{
+				Message: fmt.Sprintf("version %s is %s; only one that a run began and did not end can be resolved", version, state),
+				Hint:    "see `pawl status`",
+			}
+		}
+		return classify(ctx, "resolve the migration", pgx.BeginFunc(ctx, s.conn, func(tx pgx.Tx) error {
+			outcome := "not applied"
+			if applied {
+				outcome = "applied"
+			}
+			const event = `insert into pawl.event (kind, version, detail, pawl_version) values ('resolved', $1, jsonb_build_object('outcome', $2::text, 'reason', $3::text), $4)`
+			if _, err := tx.Exec(ctx, event, string(version), outcome, reason, m.opts.PawlVersion); err != nil {
+				return err
+			}
+			if !applied {
+				_, err := tx.Exec(ctx, `delete from pawl.migration where version = $1 and state = 'running'`, string(version))
+				return err
+			}
+			_, err := tx.Exec(ctx, `select pawl.record_applied($1, $2, $3, $4, false, $5, $6, 'resolved')`,
+				string(version), e.Name, e.Sum, e.Phase, m.opts.PawlVersion, s.lockKey)
+			return err
+		}))
+	})
+}
+
+// Down undoes the newest applied migration by its NAME.down.sql. It exists for development: the database itself must
+// be stamped Dev, and nothing overrides that.
+func (m *Migrator) Down(ctx context.Context) (*Migration, error) {
+	s, err := m.dial(ctx, true)
+	if err != nil {
+		return nil, err
+	}
+	l, err := s.ledger(ctx)
+	s.close()
+	if err != nil {
+		return nil, err
+	}
+	if l.Environment != Dev {
+		stamp := string(l.Environment)
+		if stamp == "" {
+			stamp = "nothing, which counts as production"
+		}
+		return nil, &RefusedError{
+			Message: fmt.Sprintf("there is no way down: database %q is stamped %s", s.database, stamp),
+			Hint: "roll forward: write a new migration that brings the schema to where you want it. If data was lost, point-in-time recovery is the last resort.\n" +
+				"`pawl down` works only in databases that were stamped dev at first use (`pawl migrate --env dev`)",
+		}
+	}
+	files, err := Load(m.files, m.opts.Root)
+	if err != nil {
+		return nil, err
+	}
+	var undone *Migration
+	err = m.with(ctx, func(s *session, l *Ledger) error {
+		for _, f := range slices.Backward(files) {
+			if l.Entries[f.Version].State == StateApplied {
+				undone = f
+				break
+			}
+		}
+		if undone == nil {
+			return &RefusedError{Message: "nothing is applied, so there is nothing to undo"}
+		}
+		if undone.Down == nil {
+			return &RefusedError{
+				Message: undone.Path + " has no .down.sql beside it",
+				Hint:    "write one, or make the development database anew and run `pawl migrate --env dev`",
+			}
+		}
+		const record = "; insert into pawl.event (kind, version, pawl_version) values ('undone', %s, %s); delete from pawl.migration where version = %s; commit"
+		version := literal(string(undone.Version))
+		text := "begin; " + string(undone.Down) + "\n" + fmt.Sprintf(record, version, literal(m.opts.PawlVersion), version)
+		_, err := s.conn.PgConn().Exec(ctx, text).ReadAll()
+		if err != nil {
+			m.rollback(ctx, s)
+			return &StatementError{Version: undone.Version, Path: undone.Path + " (down)", Err: err}
+		}
+		return nil
+	})
+	return undone, err
+}
+
+// RegisterRelease stores manifests of releases that may be deployed.
+func (m *Migrator) RegisterRelease(ctx context.Context, manifests ...*evidence.Manifest) error {
+	return m.registry(ctx, func(s *session) error {
+		for _, manifest := range manifests {
+			if err := evidence.Register(ctx, s.conn, manifest, m.opts.PawlVersion); err != nil {
+				return classify(ctx, "register the release", err)
+			}
+		}
+		return nil
+	})
+}
+
+// RecordRelease adds one event to a release's log.
+func (m *Migrator) RecordRelease(ctx context.Context, consumer, release string, kind gate.EventKind, reason string) error {
+	return m.registry(ctx, func(s *session) error {
+		err := evidence.Record(ctx, s.conn, consumer, release, kind, reason, m.opts.PawlVersion)
+		if err == evidence.ErrUnknownRelease { //nolint:errorlint // the sentinel is returned as it is
+			return &RefusedError{
+				Message: fmt.Sprintf("%s has no release %q", consumer, release),
+				Hint:    "see `pawl release list`",
+			}
+		}
+		return classify(ctx, "record the release event", err)
+	})
+}
+
+// registry runs f with a ledger that is up to date. Release events need no lock of pawl's: the log only grows, and a
+// contract locks it against new events before its last look. Only creating the ledger takes the lock.
+func (m *Migrator) registry(ctx context.Context, f func(*session) error) error {
+	s, err := m.dial(ctx, true)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	l, err := s.ledger(ctx)
+	if err != nil {
+		return err
+	}
+	if l.Schema < migrations.Newest {
+		return m.with(ctx, func(s *session, _ *Ledger) error { return f(s) })
+	}
+	return f(s)
+}
+
+// Releases gives the state of every release that the ledger knows.
+func (m *Migrator) Releases(ctx context.Context) (*evidence.Snapshot, error) {
+	s, err := m.dial(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	if !s.hasLedger {
+		return &evidence.Snapshot{At: m.opts.Now()}, nil
+	}
+	snapshot, err := evidence.Load(ctx, s.conn, m.opts.Policy)
+	return snapshot, classify(ctx, "read the registry of releases", err)
+}

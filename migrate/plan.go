@@ -1,0 +1,331 @@
+package migrate
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/bitvault/pawl/phases"
+	"github.com/bitvault/pawl/phases/gate"
+)
+
+// Step is one migration that is to be applied, with what pawl knows of it.
+type Step struct {
+	Migration     *Migration
+	Assessment    *phases.Assessment
+	Phase         phases.Phase
+	Transactional bool
+	// Resume is true for a non-transactional migration that an earlier run began and did not record as done.
+	Resume bool
+	// Decision is the gate's, for a gated phase; nil otherwise.
+	Decision *gate.Decision
+}
+
+// Held is one migration that is not applied now.
+type Held struct {
+	Migration     *Migration
+	Phase         phases.Phase
+	Transactional bool
+	// Decision is the gate's; its zero value where the migration only stands behind another.
+	Decision gate.Decision
+	// Behind is the held migration that this one has to wait for; empty where the gate itself holds it.
+	Behind Version
+	// Because says what ties it to Behind.
+	Because string
+
+	// adds are the objects that code could not name before.
+	adds []phases.Object
+}
+
+// HeldFinding is a gate.Finding as the ledger and JSON outputs keep it.
+type HeldFinding struct {
+	Verdict  gate.Verdict   `json:"verdict"`
+	Consumer string         `json:"consumer,omitempty"`
+	Release  string         `json:"release,omitempty"`
+	Object   *phases.Object `json:"object,omitempty"`
+	Access   string         `json:"access,omitempty"`
+	Site     *gate.Site     `json:"site,omitempty"`
+	Query    string         `json:"query,omitempty"`
+	Code     string         `json:"code,omitempty"`
+	Message  string         `json:"message"`
+	Next     string         `json:"next,omitempty"`
+	Until    *time.Time     `json:"until,omitempty"`
+}
+
+// FindingsOf gives a decision's findings in their machine form.
+func FindingsOf(d gate.Decision) []HeldFinding {
+	out := make([]HeldFinding, 0, len(d.Findings))
+	for _, f := range d.Findings {
+		h := HeldFinding{
+			Verdict: f.Verdict, Consumer: f.Consumer, Release: f.Release, Access: f.Uses.String(), Query: f.Query,
+			Message: f.Message, Next: f.Next,
+		}
+		if !f.Object.IsZero() {
+			h.Object = &f.Object
+		}
+		if f.Site.File != "" {
+			h.Site = &f.Site
+		}
+		if !f.Until.IsZero() {
+			until := f.Until.UTC()
+			h.Until = &until
+		}
+		out = append(out, h)
+	}
+	return out
+}
+
+func (h Held) findings() []HeldFinding {
+	if h.Behind != "" {
+		return []HeldFinding{{Verdict: gate.Unknown, Message: fmt.Sprintf("it stands behind %s, which is held: %s", h.Behind, h.Because)}}
+	}
+	return FindingsOf(h.Decision)
+}
+
+// Plan is what a run would do. Steps are in the order in which they are applied.
+type Plan struct {
+	Steps []Step
+	Held  []Held
+	// Missing are applied versions for which there is no file: an older release's directory, as after a git revert.
+	Missing []Entry
+}
+
+// Pending counts what is not applied.
+func (p *Plan) Pending() int { return len(p.Steps) + len(p.Held) }
+
+// OutOfOrder says what to do with a file that comes late: with a lower version than one that was applied.
+type OutOfOrder string
+
+const (
+	// Independent applies a late expand that shares no object with what was applied after it. It is the default.
+	Independent OutOfOrder = "independent"
+	// RefuseLate refuses every late file that does not say -- pawl:after.
+	RefuseLate OutOfOrder = "refuse"
+)
+
+// todo is the part of planning that needs no parsing: which files are not applied, and whether files and ledger agree.
+type todo struct {
+	applied, pending []*Migration
+	missing          []Entry
+}
+
+func compare(files []*Migration, l *Ledger) (*todo, error) {
+	t := &todo{}
+	seen := map[Version]bool{}
+	for _, m := range files {
+		seen[m.Version] = true
+		e, ok := l.Entries[m.Version]
+		if !ok || e.State != StateApplied {
+			t.pending = append(t.pending, m)
+			continue
+		}
+		if e.Sum != m.Sum {
+			return nil, &IntegrityError{
+				Version: m.Version, Path: m.Path,
+				Message: fmt.Sprintf("version %s was applied on %s from another text: the ledger has checksum %s, the file has %s",
+					m.Label, e.FinishedAt.UTC().Format("2006-01-02 15:04 MST"), short(e.Sum), short(m.Sum)),
+				Hint: "restore the file as it was applied, and put the change into a new migration",
+			}
+		}
+		t.applied = append(t.applied, m)
+	}
+	for v, e := range l.Entries {
+		if !seen[v] && e.State == StateApplied {
+			t.missing = append(t.missing, e)
+		}
+	}
+	slices.SortFunc(t.missing, func(a, b Entry) int { return a.Version.Compare(b.Version) })
+	return t, nil
+}
+
+func short(sum string) string { return sum[:min(12, len(sum))] }
+
+// judge asks for the gate's decision on one migration.
+type judge func(m *Migration, a *phases.Assessment) gate.Decision
+
+// plan decides for each pending file whether it is applied or held. Decide is called for gated files alone.
+func (t *todo) plan(l *Ledger, order OutOfOrder, version int, decide judge) (*Plan, error) {
+	p := &Plan{Missing: t.missing}
+	catalog := phases.NewCatalog(version)
+	if len(t.missing) > 0 {
+		catalog.Incomplete = true
+	}
+	touched := map[Version]map[string]bool{}
+	for _, m := range t.applied {
+		touched[m.Version] = touches(catalog.Assess(m.File()))
+	}
+	catalog.Mark()
+	held := map[Version]map[string]bool{}
+	for _, m := range t.pending {
+		if err := m.Check(); err != nil {
+			return nil, err
+		}
+		a := catalog.Assess(m.File())
+		if err := m.Check(); err != nil {
+			return nil, err
+		}
+		touch := touches(a)
+		if err := t.late(m, a, touch, touched, l, order); err != nil {
+			return nil, err
+		}
+		h := Held{Migration: m, Phase: a.Phase, Transactional: a.Transactional, adds: adds(a)}
+		if h.Behind, h.Because = behind(m, touch, held); h.Behind != "" {
+			p.Held = append(p.Held, h)
+			held[m.Version] = touch
+			continue
+		}
+		step := Step{
+			Migration: m, Assessment: a, Phase: a.Phase, Transactional: a.Transactional,
+			Resume: l.Entries[m.Version].State == StateRunning,
+		}
+		if Gated(a) {
+			d := decide(m, a)
+			if !d.Allowed {
+				h.Decision = d
+				p.Held = append(p.Held, h)
+				held[m.Version] = touch
+				continue
+			}
+			step.Decision = &d
+		}
+		p.Steps = append(p.Steps, step)
+	}
+	return p, nil
+}
+
+// Gated reports whether the file has to pass the gate: a file that mixes phases passes it whole.
+func Gated(a *phases.Assessment) bool { return a.Phase.Gated() || a.Mixed }
+
+// late refuses a file that comes after later ones were applied, unless nothing it touches was touched by those.
+func (t *todo) late(m *Migration, a *phases.Assessment, touch map[string]bool, touched map[Version]map[string]bool, l *Ledger, order OutOfOrder) error {
+	if _, known := l.Entries[m.Version]; known {
+		// It was held or begun in its own time.
+		return nil
+	}
+	var after []Version
+	for v, e := range l.Entries {
+		if e.State == StateApplied && v.Compare(m.Version) > 0 {
+			after = append(after, v)
+		}
+	}
+	if len(after) == 0 {
+		return nil
+	}
+	slices.SortFunc(after, Version.Compare)
+	last := after[len(after)-1]
+	for _, d := range m.File().Directives {
+		if d.Name != "after" {
+			continue
+		}
+		if v, ok := ParseVersion(d.Arg); ok && v.Compare(last) >= 0 && l.Entries[v].State == StateApplied {
+			return nil
+		}
+	}
+	refuse := func(why string) error {
+		return &RefusedError{
+			Message: fmt.Sprintf("%s comes late: version %s is applied already, and %s", m.Path, last, why),
+			Hint:    fmt.Sprintf("give it a version after %s, or say that the order is meant: `-- pawl:after %s`", last, last),
+		}
+	}
+	switch {
+	case order == RefuseLate:
+		return refuse("--out-of-order=refuse asks for strict order")
+	case a.Phase != phases.Expand || a.Mixed:
+		return refuse(fmt.Sprintf("this file is no expand but %s", a.Phase))
+	}
+	for _, v := range after {
+		other, ok := touched[v]
+		if !ok {
+			return refuse(fmt.Sprintf("the file of %s is not here to compare with", v))
+		}
+		if shared := common(touch, other); shared != "" {
+			return refuse(fmt.Sprintf("%s has touched %s too", v, shared))
+		}
+	}
+	return nil
+}
+
+// everything stands in a set of touched objects for what cannot be told.
+const everything = "*"
+
+// touches names the relations, types and functions that a file makes, changes or refers to. Schemas are left out of
+// the names: a name alone may mean any of them.
+func touches(a *phases.Assessment) map[string]bool {
+	set := map[string]bool{}
+	for _, s := range a.Statements {
+		for _, op := range s.Operations {
+			for _, o := range []phases.Object{op.On, op.Ref} {
+				if name := cmp.Or(o.Relation, o.Name); name != "" {
+					set[name] = true
+				}
+			}
+			for _, l := range op.Locks {
+				name := l.Relation
+				if i := strings.LastIndexByte(name, '.'); i >= 0 {
+					name = name[i+1:]
+				}
+				set[name] = true
+			}
+			if op.Kind == phases.Opaque {
+				set[everything] = true
+			}
+		}
+	}
+	return set
+}
+
+// adds names the objects that a file makes and that code could not name before.
+func adds(a *phases.Assessment) []phases.Object {
+	var added []phases.Object
+	for _, s := range a.Statements {
+		for _, op := range s.Operations {
+			kind := string(op.Kind)
+			switch op.On.Kind {
+			case phases.Table, phases.Column, phases.View, phases.MatView, phases.Sequence, phases.Type, phases.Domain,
+				phases.EnumValue, phases.Function, phases.Schema:
+				if strings.HasPrefix(kind, "create_") || strings.HasPrefix(kind, "add_") {
+					added = append(added, op.On)
+				}
+			}
+		}
+	}
+	return added
+}
+
+// behind finds the first held migration that shares an object with this one, or that it names by pawl:after.
+func behind(m *Migration, touch map[string]bool, held map[Version]map[string]bool) (Version, string) {
+	versions := make([]Version, 0, len(held))
+	for v := range held {
+		versions = append(versions, v)
+	}
+	slices.SortFunc(versions, Version.Compare)
+	for _, v := range versions {
+		for _, d := range m.File().Directives {
+			if after, ok := ParseVersion(d.Arg); d.Name == "after" && ok && after == v {
+				return v, "it says `-- pawl:after " + d.Arg + "`"
+			}
+		}
+		if shared := common(touch, held[v]); shared != "" {
+			return v, "both touch " + shared
+		}
+	}
+	return "", ""
+}
+
+func common(a, b map[string]bool) string {
+	var shared []string
+	for name := range a {
+		if b[name] && name != everything {
+			shared = append(shared, name)
+		}
+	}
+	if len(shared) > 0 {
+		return slices.Min(shared)
+	}
+	if len(a) > 0 && b[everything] || len(b) > 0 && a[everything] {
+		return "objects that pawl cannot see"
+	}
+	return ""
+}

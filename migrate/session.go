@@ -1,0 +1,249 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
+)
+
+// LedgerSchema is the schema of pawl's own tables.
+const LedgerSchema = "pawl"
+
+// session is the one connection that a run uses, with what is known of the server behind it.
+type session struct {
+	conn *pgx.Conn
+	// config made the connection; the watcher opens its own from it.
+	config *pgx.ConnConfig
+
+	database   string
+	databaseID uint32
+	role       string
+	version    int
+	standby    bool
+	hasLedger  bool
+	searchPath string
+	// lockKey is the advisory lock by which the runners of one database take turns.
+	lockKey  int64
+	locked   bool
+	observer *observer
+}
+
+const connectTimeout = 15 * time.Second
+
+// dial connects and looks at the server with one statement. It refuses poolers; whether a standby will do is the
+// caller's affair.
+func dial(ctx context.Context, base *pgx.ConnConfig, application string, notice func(*pgconn.Notice)) (*session, error) {
+	config := base.Copy()
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = connectTimeout
+	}
+	if config.RuntimeParams == nil {
+		config.RuntimeParams = map[string]string{}
+	}
+	for k, v := range map[string]string{
+		"application_name":                    application,
+		"lock_timeout":                        "500ms",
+		"statement_timeout":                   "60s",
+		"idle_in_transaction_session_timeout": "0",
+		"standard_conforming_strings":         "on",
+		"client_encoding":                     "UTF8",
+		"DateStyle":                           "ISO",
+		"client_connection_check_interval":    "2s",
+	} {
+		config.RuntimeParams[k] = v
+	}
+	// The simple protocol sends one message where the extended one sends five, and leaves nothing prepared behind.
+	config.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol
+	config.StatementCacheCapacity, config.DescriptionCacheCapacity = 0, 0
+	config.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) {
+		if notice != nil {
+			notice(n)
+		}
+	}
+	// A cancelled context asks the server to cancel the statement and keeps the connection, so that the transaction is
+	// rolled back in order and no backend goes on working for nobody.
+	config.BuildContextWatcherHandler = func(c *pgconn.PgConn) ctxwatch.Handler {
+		return &pgconn.CancelRequestContextWatcherHandler{Conn: c, DeadlineDelay: 5 * time.Second}
+	}
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil && sqlState(err) == "22023" {
+		// Platforms whose poll() cannot see a closed socket refuse any interval but zero.
+		delete(config.RuntimeParams, "client_connection_check_interval")
+		conn, err = pgx.ConnectConfig(ctx, config)
+	}
+	if err != nil {
+		return nil, connectError(ctx, config, err)
+	}
+	s := &session{conn: conn, config: config}
+	if err := s.look(ctx); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *session) look(ctx context.Context) error {
+	const query = `
+select pg_backend_pid(), pg_is_in_recovery(), current_setting('server_version_num')::int / 10000, current_database(),
+       (select oid from pg_database where datname = current_database()), current_user, current_setting('search_path'),
+       exists (select from pg_namespace n join pg_class c on c.relnamespace = n.oid where n.nspname = 'pawl' and c.relname = 'meta')`
+	var pid uint32
+	err := s.conn.QueryRow(ctx, query).Scan(&pid, &s.standby, &s.version, &s.database, &s.databaseID, &s.role, &s.searchPath, &s.hasLedger)
+	if err != nil {
+		return classify(ctx, "look at the server", err)
+	}
+	if pid != s.conn.PgConn().PID() {
+		return poolerError(nil)
+	}
+	const oldest = 14
+	if s.version < oldest {
+		return &ConfigError{Message: fmt.Sprintf("this server is PostgreSQL %d, and pawl works with 14 and newer", s.version)}
+	}
+	h := fnv.New64a()
+	fmt.Fprintf(h, "pawl/%d/%s", s.databaseID, LedgerSchema)
+	s.lockKey = int64(h.Sum64()) //nolint:gosec // the key is 64 bits, whatever their sign
+	return nil
+}
+
+func (s *session) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	if s.observer != nil {
+		s.observer.close()
+	}
+	_ = s.conn.Close(ctx)
+}
+
+func poolerError(err error) error {
+	return &ConfigError{
+		Message: "this address is a connection pooler's, not PostgreSQL's",
+		Hint:    "give pawl a direct URL: through a pooler its lock and its settings can stay behind in a connection that others use",
+		Err:     err,
+	}
+}
+
+func sqlState(err error) string {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.Code
+	}
+	return ""
+}
+
+// connectError says why there is no connection, without the URL: a URL may hold a password.
+func connectError(ctx context.Context, config *pgx.ConnConfig, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	address := net.JoinHostPort(config.Host, fmt.Sprint(config.Port))
+	if strings.HasPrefix(config.Host, "/") {
+		address = fmt.Sprintf("%s/.s.PGSQL.%d", config.Host, config.Port)
+	}
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) {
+		return &TransientError{
+			Message: fmt.Sprintf("no connection to %s", address),
+			Hint:    "is the server up, and does this host reach it?",
+			Err:     innermost(err),
+		}
+	}
+	switch {
+	case strings.Contains(pg.Message, "unsupported startup parameter"):
+		return poolerError(nil)
+	case pg.Code == "28P01" || pg.Code == "28000":
+		return &ConfigError{
+			Message: fmt.Sprintf("%s does not let role %q in: %s", address, config.User, pg.Message),
+			Hint:    "check the user, the password and the server's pg_hba.conf",
+		}
+	case pg.Code == "3D000":
+		return &ConfigError{
+			Message: fmt.Sprintf("%s: %s", address, pg.Message),
+			Hint:    fmt.Sprintf("create it first (createdb %s), or correct the URL", config.Database),
+		}
+	case pg.Code == "57P03" || strings.HasPrefix(pg.Code, "53") || strings.HasPrefix(pg.Code, "57P") || strings.HasPrefix(pg.Code, "08"):
+		return &TransientError{Message: fmt.Sprintf("%s takes no connection: %s", address, pg.Message)}
+	default:
+		return &ConfigError{Message: fmt.Sprintf("%s refuses the connection: %s (%s)", address, pg.Message, pg.Code), Hint: pg.Hint}
+	}
+}
+
+// innermost gives the last error of a chain: what the operating system said, without the wrappers' repetitions, which
+// carry the connection string.
+func innermost(err error) error {
+	for {
+		if joined, ok := err.(interface{ Unwrap() []error }); ok {
+			list := joined.Unwrap()
+			if len(list) == 0 {
+				return err
+			}
+			err = list[len(list)-1]
+			continue
+		}
+		next := errors.Unwrap(err)
+		if next == nil {
+			return err
+		}
+		err = next
+	}
+}
+
+// classify sorts an error of pawl's own statements: interrupted, connection gone, or a failure to report with what
+// was attempted.
+func classify(ctx context.Context, attempted string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) {
+		var known interface{ pawlError() }
+		if errors.As(err, &known) {
+			return err
+		}
+		return &TransientError{
+			Message: attempted + ": the connection was lost",
+			Hint:    "nothing is half-done: what was committed is in the ledger; run pawl again",
+			Err:     innermost(err),
+		}
+	}
+	switch {
+	case pg.Code == "55P03" || pg.Code == "40P01" || pg.Code == "40001":
+		return &TransientError{Message: attempted, Err: err}
+	case strings.HasPrefix(pg.Code, "57P") || strings.HasPrefix(pg.Code, "08") || strings.HasPrefix(pg.Code, "53"):
+		return &TransientError{Message: attempted + ": " + pg.Message, Hint: "run pawl again once the server is well"}
+	case pg.Code == "25006":
+		return standbyError("")
+	case pg.Code == "42501":
+		return &ConfigError{Message: attempted + ": " + pg.Message, Hint: "give the role that pawl connects as what it lacks"}
+	}
+	return fmt.Errorf("%s: %s (%s)", attempted, pg.Message, pg.Code)
+}
+
+func standbyError(database string) error {
+	where := "this server"
+	if database != "" {
+		where = fmt.Sprintf("the server of database %q", database)
+	}
+	return &ConfigError{
+		Message: where + " is a standby (it is in recovery, so nothing can be written)",
+		Hint:    "give pawl the primary's URL; libpq's target_session_attrs=read-write picks it from a list of hosts",
+	}
+}
+
+func (*FileError) pawlError()      {}
+func (*StatementError) pawlError() {}
+func (*IntegrityError) pawlError() {}
+func (*RefusedError) pawlError()   {}
+func (*ConfigError) pawlError()    {}
+func (*TransientError) pawlError() {}
+func (*BlockedError) pawlError()   {}

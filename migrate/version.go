@@ -1,0 +1,37 @@
+package migrate
+
+import (
+	"cmp"
+	"strings"
+)
+
+// Version is a migration's number in canonical form: digits without leading zeros, dots between parts where the
+// source layout has them. Versions order by number, part by part, however many digits they have.
+type Version string
+
+// ParseVersion gives the canonical form of the digits of a file name; ok is false for anything that is not a version.
+func ParseVersion(text string) (v Version, ok bool) {
+	parts := strings.Split(text, ".")
+	for i, p := range parts {
+		if p == "" || strings.Trim(p, "0123456789") != "" {
+			return "", false
+		}
+		p = strings.TrimLeft(p, "0")
+		if p == "" {
+			p = "0"
+		}
+		parts[i] = p
+	}
+	return Version(strings.Join(parts, ".")), true
+}
+
+// Compare orders two canonical versions by number.
+func (v Version) Compare(other Version) int {
+	a, b := strings.Split(string(v), "."), strings.Split(string(other), ".")
+	for i := range min(len(a), len(b)) {
+		if c := cmp.Or(cmp.Compare(len(a[i]), len(b[i])), strings.Compare(a[i], b[i])); c != 0 {
+			return c
+		}
+	}
+	return cmp.Compare(len(a), len(b))
+}

@@ -1,0 +1,306 @@
+package evidence
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/bitvault/pawl/phases/gate"
+	"github.com/bitvault/pawl/phases/parse"
+)
+
+// ErrUnknownRelease means that the ledger has no release of this name.
+var ErrUnknownRelease = errors.New("this release is not registered")
+
+// Known reports with one statement whether all manifests are registered and their releases are deploying or live
+// already, so that recording them again would change nothing.
+func Known(ctx context.Context, conn *pgx.Conn, manifests []*Manifest) (bool, error) {
+	var consumers, releases, sums []string
+	for _, m := range manifests {
+		consumers, releases, sums = append(consumers, m.Consumer), append(releases, m.Release), append(sums, m.Sum())
+	}
+	const query = `
+select count(*) from unnest($1::text[], $2::text[], $3::text[]) as g(consumer, release, sum)
+join pawl.release r using (consumer, release)
+where g.sum = any (r.manifests)
+  and (select e.kind from pawl.release_event e
+       where e.consumer = g.consumer and e.release = g.release and e.kind not in ('seen', 'pinned', 'unpinned', 'registered')
+       order by e.id desc limit 1) in ('deploying', 'live')`
+	var known int
+	err := conn.QueryRow(ctx, query, consumers, releases, sums).Scan(&known)
+	return known == len(manifests), err
+}
+
+// Deploying registers a manifest and records that its release is being deployed, in one transaction. Changed is false
+// where the ledger said so already.
+func Deploying(ctx context.Context, conn *pgx.Conn, m *Manifest, pawlVersion string) (changed bool, err error) {
+	known, err := Known(ctx, conn, []*Manifest{m})
+	if err != nil || known {
+		return false, err
+	}
+	return true, pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		if err := register(ctx, tx, m); err != nil {
+			return err
+		}
+		return record(ctx, tx, m.Consumer, m.Release, gate.Deploying, "", pawlVersion)
+	})
+}
+
+// Register stores a manifest and records the release as registered, in one transaction.
+func Register(ctx context.Context, conn *pgx.Conn, m *Manifest, pawlVersion string) error {
+	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		if err := register(ctx, tx, m); err != nil {
+			return err
+		}
+		return record(ctx, tx, m.Consumer, m.Release, gate.Registered, "", pawlVersion)
+	})
+}
+
+// register adds what the manifest says to what the ledger knows of the release: nothing that an earlier manifest of
+// the same release said is forgotten, and partial stays partial.
+func register(ctx context.Context, tx pgx.Tx, m *Manifest) error {
+	const release = `
+insert into pawl.release as r (consumer, release, status, reasons, digests, toolchain, manifests)
+values ($1, $2, $3, $4::text[], $5::text[], $6, array[$7])
+on conflict (consumer, release) do update set
+    status = case when 'partial' in (r.status, excluded.status) then 'partial' else excluded.status end,
+    reasons = array(select distinct unnest(r.reasons || excluded.reasons) order by 1),
+    digests = array(select distinct unnest(r.digests || excluded.digests) order by 1),
+    toolchain = excluded.toolchain,
+    manifests = array(select distinct unnest(r.manifests || excluded.manifests) order by 1)`
+	_, err := tx.Exec(ctx, release, m.Consumer, m.Release, m.Status, emptyNotNil(m.Reasons), emptyNotNil(m.Digests), m.Toolchain, m.Sum())
+	if err != nil {
+		return err
+	}
+	type row struct {
+		SHA256 string          `json:"sha256"`
+		Text   string          `json:"text"`
+		Sites  json.RawMessage `json:"sites"`
+		Params json.RawMessage `json:"params"`
+	}
+	rows := make([]row, 0, len(m.Statements))
+	at := map[string]int{}
+	for _, s := range m.Statements {
+		sites, err := json.Marshal(emptyNotNil(s.Sites))
+		if err != nil {
+			return fmt.Errorf("encode the sites of a statement: %w", err)
+		}
+		params, err := json.Marshal(s.Params)
+		if err != nil {
+			return fmt.Errorf("encode the parameters of a statement: %w", err)
+		}
+		if i, twice := at[s.SHA256]; twice {
+			rows[i].Sites = sites
+			continue
+		}
+		at[s.SHA256] = len(rows)
+		rows = append(rows, row{s.SHA256, s.Text, sites, params})
+	}
+	statements, err := json.Marshal(rows)
+	if err != nil {
+		return fmt.Errorf("encode the statements: %w", err)
+	}
+	const queries = `
+with given as (
+    select sha256, text, sites, params from jsonb_to_recordset($3::jsonb) as x(sha256 text, text text, sites jsonb, params jsonb)
+), texts as (
+    insert into pawl.query (sha256, text) select sha256, text from given on conflict (sha256) do nothing
+)
+insert into pawl.release_query as q (consumer, release, sha256, sites, params)
+select $1, $2, sha256, sites, nullif(params, 'null'::jsonb) from given
+on conflict (consumer, release, sha256) do update set
+    sites = (select jsonb_agg(distinct s) from jsonb_array_elements(q.sites || excluded.sites) s), params = excluded.params`
+	_, err = tx.Exec(ctx, queries, m.Consumer, m.Release, string(statements))
+	return err
+}
+
+func emptyNotNil[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
+
+// Record adds one event to a release's log. LiveNow also records the end of the consumer's other live releases. Retired
+// and the other kinds that need a registered release give ErrUnknownRelease where there is none; Seen, Deploying and
+// LiveNow make it known without a manifest, which blocks contracts until one is registered.
+func Record(ctx context.Context, conn *pgx.Conn, consumer, release string, kind gate.EventKind, reason, pawlVersion string) error {
+	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		switch kind {
+		case gate.Seen, gate.Deploying, gate.LiveNow, gate.Pinned:
+			const known = `insert into pawl.release (consumer, release) values ($1, $2) on conflict do nothing`
+			if _, err := tx.Exec(ctx, known, consumer, release); err != nil {
+				return err
+			}
+		default:
+			var exists bool
+			err := tx.QueryRow(ctx, `select exists (select from pawl.release where consumer = $1 and release = $2)`, consumer, release).Scan(&exists)
+			if err != nil {
+				return err
+			}
+			if !exists {
+				return ErrUnknownRelease
+			}
+		}
+		return record(ctx, tx, consumer, release, kind, reason, pawlVersion)
+	})
+}
+
+func record(ctx context.Context, tx pgx.Tx, consumer, release string, kind gate.EventKind, reason, pawlVersion string) error {
+	const event = `insert into pawl.release_event (consumer, release, kind, reason, at, pawl_version) values ($1, $2, $3, $4, now(), $5)`
+	if _, err := tx.Exec(ctx, event, consumer, release, string(kind), reason, pawlVersion); err != nil {
+		return err
+	}
+	if kind != gate.LiveNow {
+		return nil
+	}
+	const supersede = `
+insert into pawl.release_event (consumer, release, kind, reason, at, pawl_version)
+select $1, r.release, 'superseded', $2 || ' is live', now(), $3
+from pawl.release r
+where r.consumer = $1 and r.release <> $2
+  and (select e.kind from pawl.release_event e
+       where e.consumer = r.consumer and e.release = r.release and e.kind not in ('seen', 'pinned', 'unpinned', 'registered', 'aborted')
+       order by e.id desc limit 1) = 'live'`
+	_, err := tx.Exec(ctx, supersede, consumer, release, pawlVersion)
+	return err
+}
+
+// Snapshot is what the registry said at one moment.
+type Snapshot struct {
+	Evidence gate.Evidence
+	// States are all releases, eligible or not.
+	States []gate.State
+	// LastEvent is the id of the newest event, by which a later reader sees whether anything was added.
+	LastEvent int64
+	// At is the database's clock, by which the states were derived: hosts' clocks may differ.
+	At time.Time
+}
+
+// States reads the log and derives the state of each release by the database's clock.
+func States(ctx context.Context, conn *pgx.Conn, policy gate.Policy) (*Snapshot, error) {
+	const query = `
+select coalesce(id, 0), coalesce(consumer, ''), coalesce(release, ''), coalesce(kind, ''), coalesce(at, n), n
+from (select clock_timestamp() as n) now left join pawl.release_event on true order by id`
+	rows, err := conn.Query(ctx, query)
+	if err != nil {
+		return nil, fmt.Errorf("read the release events: %w", err)
+	}
+	defer rows.Close()
+	snapshot := &Snapshot{}
+	var events []gate.Event
+	for rows.Next() {
+		var e gate.Event
+		var kind string
+		if err := rows.Scan(&snapshot.LastEvent, &e.Consumer, &e.Release, &kind, &e.At, &snapshot.At); err != nil {
+			return nil, fmt.Errorf("read the release events: %w", err)
+		}
+		if kind == "" {
+			continue
+		}
+		e.Kind = gate.EventKind(kind)
+		events = append(events, e)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read the release events: %w", err)
+	}
+	snapshot.States = gate.States(events, policy, snapshot.At)
+	snapshot.Evidence.Registered = len(events) > 0
+	return snapshot, nil
+}
+
+// Load gives the states with the manifests of the eligible releases.
+func Load(ctx context.Context, conn *pgx.Conn, policy gate.Policy) (*Snapshot, error) {
+	snapshot, err := States(ctx, conn, policy)
+	if err != nil {
+		return nil, err
+	}
+	var consumers, releases []string
+	for _, s := range snapshot.States {
+		if s.Eligible() {
+			consumers, releases = append(consumers, s.Consumer), append(releases, s.ID)
+		}
+	}
+	manifests, err := manifestsOf(ctx, conn, consumers, releases)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range snapshot.States {
+		if !s.Eligible() {
+			continue
+		}
+		snapshot.Evidence.Releases = append(snapshot.Evidence.Releases, gate.Release{
+			Consumer: s.Consumer, ID: s.ID, Why: s.Why, Since: s.Since, Until: s.Until,
+			Manifest: manifests[[2]string{s.Consumer, s.ID}],
+		})
+	}
+	return snapshot, nil
+}
+
+func manifestsOf(ctx context.Context, conn *pgx.Conn, consumers, releases []string) (map[[2]string]*gate.Manifest, error) {
+	const query = `
+select r.consumer, r.release, r.status, r.reasons, q.sha256, q.text, rq.sites
+from unnest($1::text[], $2::text[]) as wanted(consumer, release)
+join pawl.release r using (consumer, release)
+left join pawl.release_query rq using (consumer, release)
+left join pawl.query q on q.sha256 = rq.sha256
+where r.status is not null
+order by r.consumer, r.release, q.text`
+	rows, err := conn.Query(ctx, query, emptyNotNil(consumers), emptyNotNil(releases))
+	if err != nil {
+		return nil, fmt.Errorf("read the manifests: %w", err)
+	}
+	defer rows.Close()
+	found := map[[2]string]*gate.Manifest{}
+	texts := map[string]gate.Query{}
+	for rows.Next() {
+		var consumer, release, status string
+		var reasons []string
+		var sum, text *string
+		var sites []byte
+		if err := rows.Scan(&consumer, &release, &status, &reasons, &sum, &text, &sites); err != nil {
+			return nil, fmt.Errorf("read the manifests: %w", err)
+		}
+		key := [2]string{consumer, release}
+		m := found[key]
+		if m == nil {
+			m = &gate.Manifest{Complete: status == "complete", Reasons: reasons}
+			found[key] = m
+		}
+		if sum == nil || text == nil {
+			continue
+		}
+		if HashText(*text) != *sum {
+			m.Complete = false
+			m.Reasons = append(m.Reasons, fmt.Sprintf("the ledger's text for %s does not have this hash", short(*sum)))
+		}
+		q, seen := texts[*sum]
+		if !seen {
+			q = gate.Query{ID: *sum, Text: *text, Mentions: parse.Mentions(*text)}
+			texts[*sum] = q
+		}
+		if err := json.Unmarshal(sites, &q.Sites); err != nil {
+			return nil, fmt.Errorf("read the sites of a statement of %s %s: %w", consumer, release, err)
+		}
+		slices.SortFunc(q.Sites, compareSites)
+		m.Queries = append(m.Queries, q)
+	}
+	return found, rows.Err()
+}
+
+func short(sum string) string { return sum[:min(12, len(sum))] }
+
+func compareSites(a, b gate.Site) int {
+	if a.File != b.File {
+		if a.File < b.File {
+			return -1
+		}
+		return 1
+	}
+	return a.Line - b.Line
+}

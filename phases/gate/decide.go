@@ -1,0 +1,264 @@
+// Package gate decides whether a change may be made while the releases that run, or may run again, need what it takes.
+// It is pure: everything it goes by comes in as values, and the zero Decision allows nothing.
+package gate
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/bitvault/pawl/phases"
+)
+
+// Verdict is what the gate says of one change and one release, mildest first; the worst of all verdicts wins.
+type Verdict uint8
+
+const (
+	// Undecided is the zero Verdict: nothing was looked at, so nothing is allowed.
+	Undecided Verdict = iota
+	// Unaffected means that nothing the release sends is touched.
+	Unaffected
+	// Changed means that everything still works, though a result's type or shape differs.
+	Changed
+	// Possible means that only the values of a statement or of the data decide whether it fails.
+	Possible
+	// Unknown means that it cannot be told what the release sends, or what the change does.
+	Unknown
+	// Broken means that a statement of the release names what the change takes.
+	Broken
+)
+
+var verdictNames = [...]string{"undecided", "unaffected", "changed", "possible", "unknown", "broken"}
+
+// String gives the word used in JSON and messages.
+func (v Verdict) String() string { return verdictNames[v] }
+
+// MarshalText writes the word.
+func (v Verdict) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
+
+// UnmarshalText reads the word.
+func (v *Verdict) UnmarshalText(text []byte) error {
+	i := slices.Index(verdictNames[:], string(text))
+	if i < 0 {
+		return fmt.Errorf("unknown verdict %q", text)
+	}
+	*v = Verdict(i) //nolint:gosec // the table has six entries
+	return nil
+}
+
+// Change is one migration as the gate sees it: what it takes from code.
+type Change struct {
+	Phase phases.Phase
+	Takes []Taken
+}
+
+// Taken is one thing that one operation of a migration takes.
+type Taken struct {
+	phases.Take
+	// Kind and Summary are the operation's, Span its place in the migration file.
+	Kind    phases.Kind
+	Summary string
+	Span    phases.Span
+	// Reach are the other objects through which code gets at the taken one without naming it.
+	Reach []phases.Object
+}
+
+// Evidence is what is known about who uses the database.
+type Evidence struct {
+	// Releases are the eligible ones, each with its manifest or nil.
+	Releases []Release
+	// Registered is false when no consumer was ever registered: then nobody knows who uses the database.
+	Registered bool
+	// Failures name sources that could not be read; any of them makes every decision Unknown.
+	Failures []string
+}
+
+// Finding is one reason behind a decision.
+type Finding struct {
+	Verdict  Verdict
+	Consumer string
+	Release  string
+	// Why says for what reasons the release is eligible, Since since when it is in its state.
+	Why    []Eligibility
+	Since  time.Time
+	Object phases.Object
+	// Uses are the release's uses that the change affects.
+	Uses phases.Use
+	// Site is where the statement stands in the consumer's source; zero where that is not known.
+	Site  Site
+	Query string
+	// Message says what is wrong, Next what to do about it.
+	Message, Next string
+	// Until is when the release stops being eligible by itself; zero means not by time alone.
+	Until time.Time
+	// Span is where in the migration the object is taken.
+	Span phases.Span
+}
+
+// Decision is the gate's answer for one change. The zero Decision allows nothing.
+type Decision struct {
+	Allowed  bool
+	Verdict  Verdict
+	Findings []Finding
+	// Checked counts the releases and the statements that were looked at.
+	Checked Checked
+	At      time.Time
+}
+
+// Checked says how much was looked at.
+type Checked struct {
+	Releases   int `json:"releases"`
+	Statements int `json:"statements"`
+}
+
+// Until is when the decision can turn into an allowance by time alone: the last moment at which a release that
+// blocks stops being eligible. Zero means that time alone changes nothing.
+func (d Decision) Until() time.Time {
+	var last time.Time
+	for _, f := range d.Findings {
+		if f.Verdict < Unknown && d.Verdict >= Unknown {
+			continue
+		}
+		if f.Until.IsZero() {
+			return time.Time{}
+		}
+		if f.Until.After(last) {
+			last = f.Until
+		}
+	}
+	return last
+}
+
+// Decide judges one change against the evidence. A change that takes nothing is allowed whoever runs. Everything else
+// is allowed only if for each eligible release it is known, completely, that it sends nothing the change affects.
+func Decide(change Change, evidence Evidence, policy Policy, now time.Time) Decision {
+	d := Decision{At: now, Verdict: Unaffected}
+	if len(change.Takes) == 0 && change.Phase != phases.Unknown {
+		d.Allowed = true
+		return d
+	}
+	for _, failure := range evidence.Failures {
+		d.add(Finding{
+			Verdict: Unknown, Message: failure,
+			Next: "make this source readable again, then run `pawl migrate` or `pawl gate` once more",
+		})
+	}
+	d.opaque(change)
+	if !evidence.Registered {
+		d.add(Finding{
+			Verdict: Unknown,
+			Message: "no release of any consumer is registered, so nobody knows which code uses this database",
+			Next:    "register what runs: `pawl release register MANIFEST` and `pawl release live CONSUMER RELEASE`",
+		})
+	}
+	for _, r := range evidence.Releases {
+		d.release(change, r)
+	}
+	slices.SortStableFunc(d.Findings, func(a, b Finding) int { return cmp.Compare(b.Verdict, a.Verdict) })
+	blocks := Unknown
+	switch {
+	case policy.BlockPossible:
+		blocks = Possible
+	case change.Phase.Gated() && d.Verdict == Changed:
+		blocks = Changed
+	}
+	d.Allowed = d.Verdict < blocks
+	return d
+}
+
+func (d *Decision) add(f Finding) {
+	d.Findings = append(d.Findings, f)
+	d.Verdict = max(d.Verdict, f.Verdict)
+}
+
+// opaque reports what the change itself leaves unknown: then no manifest can help.
+func (d *Decision) opaque(change Change) {
+	for _, t := range change.Takes {
+		if t.Everything {
+			d.add(Finding{
+				Verdict: Unknown, Object: t.Object, Span: t.Span,
+				Message: "pawl cannot see what this statement does: " + t.Summary,
+				Next:    "write it as plain SQL, or say what it is above it: `-- pawl:assume expand: REASON`",
+			})
+		}
+	}
+	if change.Phase == phases.Unknown && d.Verdict < Unknown {
+		d.add(Finding{
+			Verdict: Unknown, Message: "pawl cannot tell what this migration does to running code",
+			Next: "see `pawl classify` on the file",
+		})
+	}
+}
+
+func (d *Decision) release(change Change, r Release) {
+	d.Checked.Releases++
+	base := Finding{Consumer: r.Consumer, Release: r.ID, Why: r.Why, Since: r.Since, Until: r.Until}
+	if r.Manifest == nil {
+		f := base
+		f.Verdict = Unknown
+		f.Message = "this release has no manifest, so what it sends is not known"
+		f.Next = fmt.Sprintf("register its manifest (`pawl release register FILE`), or, if it never runs again, `pawl release retire %s %s --reason …`", r.Consumer, r.ID)
+		d.add(f)
+		return
+	}
+	if !r.Manifest.Complete {
+		f := base
+		f.Verdict = Unknown
+		f.Message = "its manifest is partial: " + cmp.Or(strings.Join(r.Manifest.Reasons, "; "), "no reason is given")
+		f.Next = "settle the call sites that it lists and register the manifest again"
+		d.add(f)
+	}
+	d.Checked.Statements += len(r.Manifest.Queries)
+	for _, t := range change.Takes {
+		if t.Everything {
+			continue
+		}
+		for _, q := range r.Manifest.Queries {
+			m := q.Mentions.Meets(t.Take, t.Reach)
+			if m.Uses == 0 {
+				continue
+			}
+			f := base
+			f.Object, f.Uses, f.Query, f.Span = t.Object, m.Uses, q.Text, t.Span
+			f.Verdict, f.Message = judge(t, m, q)
+			f.Next = next(r, t)
+			if len(q.Sites) == 0 {
+				d.add(f)
+			}
+			for _, site := range q.Sites {
+				f.Site = site
+				d.add(f)
+			}
+		}
+	}
+}
+
+// judge says how bad it is that a query meets a take.
+func judge(t Taken, m phases.Mention, q Query) (Verdict, string) {
+	what := fmt.Sprintf("%s %s", t.Object.Kind, t.Object)
+	if q.Mentions.Unparsed {
+		return Unknown, fmt.Sprintf("its statement cannot be read, and its words include those of %s", what)
+	}
+	switch {
+	case t.Certainty == phases.ValuesDecide:
+		return Possible, fmt.Sprintf("%s: whether this %s still works depends on the values (%s)", what, m.Uses, t.Summary)
+	case t.Certainty == phases.Behaves:
+		return Possible, fmt.Sprintf("%s: this %s still runs and may do something else (%s)", what, m.Uses, t.Summary)
+	case m.Uses == phases.Omit:
+		return Broken, fmt.Sprintf("this INSERT leaves out %s, which it must then give (%s)", what, t.Summary)
+	case m.Named:
+		return Broken, fmt.Sprintf("it uses %s (%s)", what, m.Uses)
+	default:
+		return Broken, fmt.Sprintf("it may use %s without naming it (%s)", what, m.Uses)
+	}
+}
+
+func next(r Release, t Taken) string {
+	text := fmt.Sprintf("deploy a %s release without this use of %s", r.Consumer, t.Object)
+	if !r.Until.IsZero() {
+		return fmt.Sprintf("%s; %s stops counting on %s", text, r.ID, r.Until.UTC().Format("2006-01-02 15:04 MST"))
+	}
+	return fmt.Sprintf("%s and mark it live; `pawl release retire %s %s --reason …` once %s can never run again", text, r.Consumer, r.ID, r.ID)
+}

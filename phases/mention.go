@@ -1,0 +1,230 @@
+package phases
+
+import (
+	"slices"
+	"strings"
+)
+
+// Mentions is what the text of one query names, found without a catalog: an over-approximation that may name too much
+// and never too little. Names are as PostgreSQL folds them (unquoted ones in lower case). The zero Mentions names
+// nothing; use it only for text that is known to send nothing.
+type Mentions struct {
+	// Relations are the tables, views, sequences and row types named, with what is done to them.
+	Relations []RelationMention
+	// Names are all identifiers that may name a column, attribute or function.
+	Names map[string]bool
+	// Strings are the string constants: enum values, regclass texts, sequence names.
+	Strings []string
+	// Star is true where columns are used without being named: *, a whole row, NATURAL, a column alias list.
+	Star bool
+	// Unparsed is true for text that the parser rejects; Names then holds its identifier tokens and every rule reads
+	// them in the strictest way.
+	Unparsed bool
+}
+
+// RelationMention is one relation that a query names.
+type RelationMention struct {
+	// Schema is empty where the query does not qualify the name.
+	Schema, Name string
+	Uses         Use
+	// Columns are the columns listed for INSERT or assigned by UPDATE; nil where none are listed.
+	Columns []string
+}
+
+// Mention says how a query meets a Take.
+type Mention struct {
+	// Uses are the affected uses that the query makes; zero means that the query does not meet the take.
+	Uses Use
+	// Named is true where the query names the object itself, false where it meets it by a star or by chance of tokens.
+	Named bool
+}
+
+// Meets tells which of the uses that the take affects the query makes. Reach lists further relations and functions
+// through which the taken object is reached without its own name: views, parents, functions; nil means none.
+func (m *Mentions) Meets(take Take, reach []Object) Mention {
+	if take.Everything {
+		return Mention{Uses: AnyUse}
+	}
+	if m.Unparsed {
+		return m.tokensMeet(take, reach)
+	}
+	switch take.Object.Kind {
+	case Column:
+		return m.columnMeets(take, reach)
+	case Table, View, MatView, Sequence, Index:
+		return m.relationMeets(take.Object.Schema, take.Object.Relation, take.Uses, reach)
+	case Constraint, Trigger, Rule, Policy:
+		return m.relationMeets(take.Object.Schema, take.Object.Relation, take.Uses, reach)
+	case EnumValue:
+		if slices.Contains(m.Strings, take.Object.Column) || slices.ContainsFunc(m.Strings, func(s string) bool { return strings.Contains(s, take.Object.Column) }) {
+			return Mention{Uses: Value, Named: true}
+		}
+		return m.named(take.Object.Name, take.Uses, reach)
+	case Schema:
+		for _, r := range m.Relations {
+			if r.Schema == take.Object.Schema {
+				return Mention{Uses: take.Uses, Named: true}
+			}
+		}
+		return m.named(firstOf(take.Object.Schema, take.Object.Name), take.Uses, reach)
+	case Role, Database, Extension, Other:
+		return Mention{Uses: take.Uses}
+	default:
+		return m.named(take.Object.Name, take.Uses, reach)
+	}
+}
+
+func firstOf(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+func (m *Mentions) named(name string, uses Use, reach []Object) Mention {
+	if m.Names[name] || m.stringNames(name) {
+		return Mention{Uses: uses, Named: true}
+	}
+	if m.reaches(reach) {
+		return Mention{Uses: uses}
+	}
+	return Mention{}
+}
+
+// tokensMeet reads an unparsed text in the strictest way: the relation's name among the tokens is enough, for the
+// text may reach any of its columns.
+func (m *Mentions) tokensMeet(take Take, reach []Object) Mention {
+	for _, name := range []string{take.Object.Relation, take.Object.Name} {
+		if name != "" && (m.Names[name] || m.stringNames(name)) {
+			return Mention{Uses: take.Uses, Named: take.Object.Column != "" && m.Names[take.Object.Column]}
+		}
+	}
+	if m.reaches(reach) {
+		return Mention{Uses: take.Uses}
+	}
+	return Mention{}
+}
+
+func (m *Mentions) relationMeets(schema, name string, uses Use, reach []Object) Mention {
+	var found Use
+	for _, r := range m.Relations {
+		if r.is(schema, name) {
+			found |= r.Uses
+		}
+	}
+	if found&uses != 0 {
+		return Mention{Uses: found & uses, Named: true}
+	}
+	if m.stringNames(name) && uses&(Read|Call) != 0 {
+		return Mention{Uses: uses & (Read | Call), Named: true}
+	}
+	if m.reaches(reach) {
+		return Mention{Uses: uses}
+	}
+	return Mention{}
+}
+
+func (m *Mentions) columnMeets(take Take, reach []Object) Mention {
+	object, uses := take.Object, take.Uses
+	var met Use
+	named, relation := false, false
+	for _, r := range m.Relations {
+		if !r.is(object.Schema, object.Relation) {
+			continue
+		}
+		relation = true
+		if r.Uses&Insert != 0 {
+			switch {
+			case r.Columns == nil && r.Uses&Star != 0:
+				met |= Star | Insert
+			case slices.Contains(r.Columns, object.Column):
+				met |= Insert
+				named = true
+			default:
+				met |= Omit
+			}
+		}
+		if r.Uses&Update != 0 && slices.Contains(r.Columns, object.Column) {
+			met |= Update
+			named = true
+		}
+		met |= r.Uses & (Delete | Conflict)
+	}
+	reached := m.reaches(reach)
+	if m.stringNames(object.Relation) {
+		reached = true
+	}
+	if !relation && !reached {
+		return Mention{}
+	}
+	if m.Names[object.Column] {
+		met |= Read | Conflict
+		named = true
+	}
+	if m.Star {
+		met |= Star
+	}
+	if reached && !relation {
+		// A view or a function stands between: which of its uses arrive at the column cannot be told without the catalog.
+		met = uses
+	}
+	return Mention{Uses: met & uses, Named: named}
+}
+
+// reaches reports whether the query names one of the objects.
+func (m *Mentions) reaches(objects []Object) bool {
+	for _, o := range objects {
+		name := firstOf(o.Relation, o.Name)
+		for _, r := range m.Relations {
+			if r.is(o.Schema, name) {
+				return true
+			}
+		}
+		if o.Relation == "" && m.Names[o.Name] {
+			return true
+		}
+		if m.Unparsed && m.Names[name] {
+			return true
+		}
+	}
+	return false
+}
+
+// stringNames reports whether a string constant names the object: a regclass text, a sequence for nextval, SQL text
+// inside a string.
+func (m *Mentions) stringNames(name string) bool {
+	if name == "" {
+		return false
+	}
+	for _, s := range m.Strings {
+		for rest := s; ; {
+			i := strings.Index(rest, name)
+			if i < 0 {
+				break
+			}
+			before, after := rest[:i], rest[i+len(name):]
+			if !endsInWord(before) && !startsWithWord(after) {
+				return true
+			}
+			rest = rest[i+1:]
+		}
+	}
+	return false
+}
+
+func endsInWord(s string) bool {
+	return s != "" && wordByte(s[len(s)-1])
+}
+
+func startsWithWord(s string) bool {
+	return s != "" && wordByte(s[0])
+}
+
+func wordByte(b byte) bool {
+	return b == '_' || b == '$' || b >= 0x80 || b >= '0' && b <= '9' || b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z'
+}
+
+// is compares names; a missing schema on either side matches every schema, for the search path is not known here.
+func (r RelationMention) is(schema, name string) bool {
+	return r.Name == name && (r.Schema == "" || schema == "" || r.Schema == schema)
+}
