@@ -16,6 +16,7 @@ import (
 // found is one of: a server that runs (url), binaries to start, a container.
 type found struct {
 	origin    string
+	major     int // 0: a container's, not known before it runs
 	url       string
 	binaries  string
 	container *Container
@@ -44,16 +45,17 @@ func find(ctx context.Context, o Options) (*found, error) {
 	return nil, missing
 }
 
-// Locate tells where Start would take a server from, without starting it;
-// binaries are fetched unless Options.Offline. The error is a *NotFoundError if
-// there is none. Containers are not counted: one must be started to know.
-func Locate(ctx context.Context, o Options) (origin string, err error) {
+// Locate tells where Start would take a server from and its major version,
+// without starting it; binaries are fetched unless Options.Offline. The error
+// is a *NotFoundError if there is none. Containers are not counted: one must be
+// started to know.
+func Locate(ctx context.Context, o Options) (origin string, major int, err error) {
 	o.Container = nil
 	f, err := find(ctx, o)
 	if err != nil {
-		return "", err
+		return "", 0, err
 	}
-	return f.origin, nil
+	return f.origin, f.major, nil
 }
 
 // NotFoundError says that there is no PostgreSQL to be had and how to get one.
@@ -114,7 +116,7 @@ func findRunning(ctx context.Context, o Options, missing *NotFoundError) (*found
 			missing.add(name, "it is PostgreSQL %d", s.Major)
 			continue
 		}
-		return &found{origin: name, url: dsn}, nil
+		return &found{origin: name, major: s.Major, url: dsn}, nil
 	}
 	return nil, nil
 }
@@ -134,7 +136,7 @@ func findInstalled(ctx context.Context, o Options, missing *NotFoundError) (*fou
 			missing.add(name, "it is PostgreSQL %d", major)
 			continue
 		}
-		return &found{origin: dir, binaries: dir}, nil
+		return &found{origin: dir, major: major, binaries: dir}, nil
 	}
 	owner, err := serverAccount()
 	if err != nil {
@@ -159,7 +161,7 @@ func findInstalled(ctx context.Context, o Options, missing *NotFoundError) (*fou
 			case owner.blockedAt(dir) != "":
 				missing.add(dir, "user %s may not enter %s", owner.name, owner.blockedAt(dir))
 			default:
-				return &found{origin: dir, binaries: dir}, nil
+				return &found{origin: dir, major: major, binaries: dir}, nil
 			}
 		}
 	}

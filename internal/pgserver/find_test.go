@@ -76,7 +76,7 @@ func TestEveryMajor(t *testing.T) {
 	for major := Oldest; major <= Newest; major++ {
 		t.Run(strconv.Itoa(major), func(t *testing.T) {
 			t.Parallel()
-			if _, err := Locate(t.Context(), Options{Major: major, Offline: true}); err != nil && os.Getenv("PAWL_TEST_MATRIX") != "1" {
+			if _, _, err := Locate(t.Context(), Options{Major: major, Offline: true}); err != nil && os.Getenv("PAWL_TEST_MATRIX") != "1" {
 				return // only the matrix run fetches
 			}
 			s := start(t, Options{Major: major})

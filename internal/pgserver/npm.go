@@ -103,7 +103,7 @@ func findFetched(ctx context.Context, o Options, missing *NotFoundError) (*found
 		missing.add(bin, "it is PostgreSQL %d", got)
 		return nil, nil
 	}
-	return &found{origin: tree, binaries: bin}, nil
+	return &found{origin: tree, major: major, binaries: bin}, nil
 }
 
 // fetch unpacks a package's native directory to tree. Several programs may do

@@ -241,7 +241,7 @@ func TestRestartAndKillKeepData(t *testing.T) {
 func TestStandby(t *testing.T) {
 	t.Parallel()
 	for major := Oldest; major <= Newest; major++ {
-		if _, err := Locate(t.Context(), Options{Major: major, Offline: true}); err != nil {
+		if _, _, err := Locate(t.Context(), Options{Major: major, Offline: true}); err != nil {
 			continue
 		}
 		t.Run(strconv.Itoa(major), func(t *testing.T) {

@@ -38,9 +38,15 @@ func Main(m *testing.M) { MainWith(m, pgserver.Options{}) }
 
 // MainWith is Main with options for every shared server; Major is ignored.
 func MainWith(m *testing.M, o pgserver.Options) {
+	Run(m, o) // m keeps the exit code for the caller of TestMain
+}
+
+// Run is MainWith for a TestMain that has more to do: it returns the exit code.
+func Run(m *testing.M, o pgserver.Options) int {
 	shared = &pool{options: o, servers: map[int]*entry{}}
-	m.Run() // keeps the exit code for the caller of TestMain
+	code := m.Run()
 	shared.stop()
+	return code
 }
 
 // pool holds the process's servers by wanted major version.
@@ -154,7 +160,7 @@ func Majors(t testing.TB) []int {
 	for major := pgserver.Oldest; major <= pgserver.Newest; major++ {
 		if os.Getenv("PAWL_TEST_MATRIX") == "1" {
 			majors = append(majors, major)
-		} else if _, err := pgserver.Locate(t.Context(), pgserver.Options{Major: major, Offline: true}); err == nil {
+		} else if _, _, err := pgserver.Locate(t.Context(), pgserver.Options{Major: major, Offline: true}); err == nil {
 			majors = append(majors, major)
 		}
 	}

@@ -37,15 +37,12 @@ func run(ctx context.Context, args []string) error {
 	}
 	var missing []error
 	for _, major := range majors {
-		origin, err := pgserver.Locate(ctx, pgserver.Options{Major: major})
-		switch {
-		case err != nil:
+		origin, found, err := pgserver.Locate(ctx, pgserver.Options{Major: major})
+		if err != nil {
 			missing = append(missing, err)
-		case major == 0:
-			fmt.Printf("PostgreSQL: %s\n", origin)
-		default:
-			fmt.Printf("PostgreSQL %d: %s\n", major, origin)
+			continue
 		}
+		fmt.Printf("PostgreSQL %d: %s\n", found, origin)
 	}
 	return errors.Join(missing...)
 }

@@ -1,0 +1,248 @@
+// Package deploy has no code; its test renders the manifests that stand here.
+package deploy
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
+)
+
+// object is the part of a Kubernetes object that the tests look at.
+type object struct {
+	Kind     string
+	Metadata struct {
+		Name        string
+		Annotations map[string]string
+	}
+	AutomountServiceAccountToken *bool `yaml:"automountServiceAccountToken"`
+	Spec                         jobSpec
+}
+
+type jobSpec struct {
+	BackoffLimit            int  `yaml:"backoffLimit"`
+	ActiveDeadlineSeconds   int  `yaml:"activeDeadlineSeconds"`
+	TTLSecondsAfterFinished *int `yaml:"ttlSecondsAfterFinished"`
+	PodFailurePolicy        struct {
+		Rules []struct {
+			Action      string
+			OnExitCodes *struct {
+				ContainerName string `yaml:"containerName"`
+				Operator      string
+				Values        []int
+			} `yaml:"onExitCodes"`
+			OnPodConditions []struct{ Type, Status string } `yaml:"onPodConditions"`
+		}
+	} `yaml:"podFailurePolicy"`
+	Template struct {
+		Metadata struct{ Annotations map[string]string }
+		Spec     podSpec
+	}
+}
+
+type podSpec struct {
+	RestartPolicy                 string `yaml:"restartPolicy"`
+	ServiceAccountName            string `yaml:"serviceAccountName"`
+	AutomountServiceAccountToken  *bool  `yaml:"automountServiceAccountToken"`
+	TerminationGracePeriodSeconds int    `yaml:"terminationGracePeriodSeconds"`
+	SecurityContext               struct {
+		RunAsNonRoot   bool                  `yaml:"runAsNonRoot"`
+		RunAsUser      int                   `yaml:"runAsUser"`
+		FSGroup        int                   `yaml:"fsGroup"`
+		SeccompProfile struct{ Type string } `yaml:"seccompProfile"`
+	} `yaml:"securityContext"`
+	Containers []struct {
+		Name, Image string
+		Command     []string
+		Args        []string
+		Env         []struct {
+			Name      string
+			ValueFrom struct {
+				FieldRef struct {
+					FieldPath string `yaml:"fieldPath"`
+				} `yaml:"fieldRef"`
+			} `yaml:"valueFrom"`
+		}
+		Resources struct {
+			Requests, Limits map[string]string
+		}
+		SecurityContext struct {
+			AllowPrivilegeEscalation *bool `yaml:"allowPrivilegeEscalation"`
+			ReadOnlyRootFilesystem   bool  `yaml:"readOnlyRootFilesystem"`
+			Capabilities             struct{ Drop []string }
+		} `yaml:"securityContext"`
+		VolumeMounts []struct {
+			Name, MountPath string
+			ReadOnly        bool `yaml:"readOnly"`
+		} `yaml:"volumeMounts"`
+	}
+	Volumes []struct {
+		Name   string
+		Secret struct {
+			SecretName  string `yaml:"secretName"`
+			DefaultMode int    `yaml:"defaultMode"`
+		}
+	}
+}
+
+// render returns the objects of a folder by "Kind/name".
+func render(t *testing.T, folder string) map[string]object {
+	t.Helper()
+	var cmd *exec.Cmd
+	if path, err := exec.LookPath("kustomize"); err == nil {
+		cmd = exec.CommandContext(t.Context(), path, "build", folder)
+	} else if path, err := exec.LookPath("kubectl"); err == nil {
+		cmd = exec.CommandContext(t.Context(), path, "kustomize", folder)
+	} else {
+		t.Skip("neither kustomize nor kubectl is installed")
+	}
+	var failure bytes.Buffer
+	cmd.Stderr = &failure
+	out, err := cmd.Output()
+	require.NoError(t, err, "render %s: %s", folder, failure.String())
+	objects := map[string]object{}
+	decoder := yaml.NewDecoder(bytes.NewReader(out))
+	for {
+		var o object
+		err := decoder.Decode(&o)
+		if errors.Is(err, io.EOF) {
+			return objects
+		}
+		require.NoError(t, err)
+		objects[o.Kind+"/"+o.Metadata.Name] = o
+	}
+}
+
+func hook(o object) string { return o.Metadata.Annotations["argocd.argoproj.io/hook"] }
+func wave(o object) string { return o.Metadata.Annotations["argocd.argoproj.io/sync-wave"] }
+
+func TestVariants(t *testing.T) {
+	t.Parallel()
+	presync, sync := render(t, "presync"), render(t, "sync")
+	for name, objects := range map[string]map[string]object{"presync": presync, "sync": sync} {
+		require.Len(t, objects, 5, name)
+		require.Equal(t, "0", wave(objects["Job/pawl-migrate"]), name)
+		require.Equal(t, "-5", wave(objects["ServiceAccount/pawl"]), name)
+		require.Equal(t, "PostSync", hook(objects["Job/pawl-live"]), name)
+		require.Equal(t, "SyncFail", hook(objects["Job/pawl-aborted"]), name)
+		require.Empty(t, hook(objects["ConfigMap/pawl-target"]), "%s: what makes drift must not be a hook", name)
+	}
+	require.Equal(t, "PreSync", hook(presync["Job/pawl-migrate"]))
+	require.Equal(t, "PreSync", hook(presync["ServiceAccount/pawl"]), "a PreSync Job runs before any object of the Sync phase")
+	require.Equal(t, "Sync", hook(sync["Job/pawl-migrate"]))
+	require.Empty(t, hook(sync["ServiceAccount/pawl"]))
+}
+
+func TestJobs(t *testing.T) {
+	t.Parallel()
+	for folder, names := range map[string][]string{"presync": {"pawl-migrate", "pawl-live", "pawl-aborted"}, "sync": {"pawl-migrate"}} {
+		objects := render(t, folder)
+		for _, name := range names {
+			t.Run(folder+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				job, ok := objects["Job/"+name]
+				require.True(t, ok)
+				require.Equal(t, "BeforeHookCreation", job.Metadata.Annotations["argocd.argoproj.io/hook-delete-policy"])
+				requireJob(t, job.Spec)
+				requirePod(t, job.Spec.Template.Spec)
+			})
+		}
+	}
+}
+
+// requireJob holds a Job to the exit codes that are pawl's interface: those
+// that would come out the same again fail it, 4, 130 and 143 are tried again.
+func requireJob(t *testing.T, spec jobSpec) {
+	t.Helper()
+	require.Equal(t, 2, spec.BackoffLimit)
+	require.Positive(t, spec.ActiveDeadlineSeconds)
+	require.Nil(t, spec.TTLSecondsAfterFinished)
+	rules := spec.PodFailurePolicy.Rules
+	require.Len(t, rules, 2)
+	require.Equal(t, "Ignore", rules[0].Action)
+	require.Len(t, rules[0].OnPodConditions, 1)
+	require.Equal(t, "DisruptionTarget", rules[0].OnPodConditions[0].Type)
+	require.Equal(t, "FailJob", rules[1].Action)
+	require.Equal(t, "In", rules[1].OnExitCodes.Operator)
+	require.Equal(t, []int{1, 2, 3, 5}, rules[1].OnExitCodes.Values)
+	require.Equal(t, spec.Template.Spec.Containers[0].Name, rules[1].OnExitCodes.ContainerName)
+	for _, name := range []string{"consumer", "release"} {
+		require.NotEmpty(t, spec.Template.Metadata.Annotations["pawl.bitvault.io/"+name], "the environment is read from it")
+	}
+}
+
+func requirePod(t *testing.T, pod podSpec) {
+	t.Helper()
+	require.Equal(t, "Never", pod.RestartPolicy, "podFailurePolicy needs it")
+	require.Equal(t, "pawl", pod.ServiceAccountName)
+	require.NotNil(t, pod.AutomountServiceAccountToken)
+	require.False(t, *pod.AutomountServiceAccountToken)
+	require.GreaterOrEqual(t, pod.TerminationGracePeriodSeconds, 30)
+	require.True(t, pod.SecurityContext.RunAsNonRoot)
+	require.Equal(t, 65532, pod.SecurityContext.RunAsUser)
+	require.Equal(t, "RuntimeDefault", pod.SecurityContext.SeccompProfile.Type)
+
+	require.Len(t, pod.Containers, 1)
+	c := pod.Containers[0]
+	require.Regexp(t, `^[^:@]+@sha256:[0-9a-f]{64}$`, c.Image)
+	require.Empty(t, c.Command, "the image's entry point is pawl")
+	require.NotNil(t, c.SecurityContext.AllowPrivilegeEscalation)
+	require.False(t, *c.SecurityContext.AllowPrivilegeEscalation)
+	require.True(t, c.SecurityContext.ReadOnlyRootFilesystem)
+	require.Equal(t, []string{"ALL"}, c.SecurityContext.Capabilities.Drop)
+	require.NotEmpty(t, c.Resources.Requests["memory"])
+	require.NotEmpty(t, c.Resources.Limits["memory"])
+
+	fields := map[string]string{}
+	for _, e := range c.Env {
+		fields[e.Name] = e.ValueFrom.FieldRef.FieldPath
+	}
+	require.Equal(t, map[string]string{
+		"POD_NAME":      "metadata.name",
+		"POD_NAMESPACE": "metadata.namespace",
+		"PAWL_CONSUMER": "metadata.annotations['pawl.bitvault.io/consumer']",
+		"PAWL_RELEASE":  "metadata.annotations['pawl.bitvault.io/release']",
+	}, fields)
+
+	require.Len(t, pod.Volumes, 1)
+	require.Equal(t, "pawl-database", pod.Volumes[0].Secret.SecretName)
+	require.Equal(t, 0o440, pod.Volumes[0].Secret.DefaultMode)
+	require.Equal(t, 65532, pod.SecurityContext.FSGroup, "the Secret's file is readable by its group alone")
+	at := slices.IndexFunc(c.Args, func(a string) bool { return strings.HasPrefix(a, "--database-url-file=") })
+	require.NotEqual(t, -1, at)
+	require.Len(t, c.VolumeMounts, 1)
+	require.True(t, c.VolumeMounts[0].ReadOnly)
+}
+
+// TestReadmeOverlay renders the overlay that the README tells its reader to write.
+func TestReadmeOverlay(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	_, block, ok := strings.Cut(string(text), "```yaml\n")
+	require.True(t, ok)
+	block, _, ok = strings.Cut(block, "```")
+	require.True(t, ok)
+	digest := "sha256:" + strings.Repeat("1", 64)
+	block = strings.NewReplacer("\n   ", "\n", "path/to/deploy/", "../", "sha256:…", digest).Replace("\n" + block)
+	// Kustomize takes no absolute paths, so the overlay must stand beside the bases.
+	dir, err := os.MkdirTemp(".", ".overlay-")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
+	require.NoError(t, os.WriteFile(dir+"/kustomization.yaml", []byte(block), 0o600))
+	objects := render(t, dir)
+	for _, name := range []string{"pawl-migrate", "pawl-live", "pawl-aborted"} {
+		template := objects["Job/"+name].Spec.Template
+		require.Equal(t, "registry.example.com/gateway-migrations@"+digest, template.Spec.Containers[0].Image)
+		require.Equal(t, "gateway", template.Metadata.Annotations["pawl.bitvault.io/consumer"])
+		require.Equal(t, "r42", template.Metadata.Annotations["pawl.bitvault.io/release"])
+	}
+	require.Equal(t, "r42", objects["ConfigMap/pawl-target"].Metadata.Annotations["pawl.bitvault.io/release"])
+}
