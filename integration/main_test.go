@@ -8,11 +8,13 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	"github.com/bitvault/pawl/internal/pgserver"
+	"github.com/bitvault/pawl/internal/pgserver/docker"
 	"github.com/bitvault/pawl/internal/pgtest"
 	"github.com/bitvault/pawl/migrate"
 )
 
-func TestMain(m *testing.M) { pgtest.Main(m) }
+func TestMain(m *testing.M) { pgtest.MainWith(m, pgserver.Options{Container: docker.Start}) }
 
 // history is a directory of migrations in memory: file names and texts by turns.
 func history(pairs ...string) fstest.MapFS {

@@ -148,7 +148,11 @@ func (m *Mentions) columnMeets(take Take, reach []Object) Mention {
 			met |= Update
 			named = true
 		}
-		met |= r.Uses & (Delete | Conflict)
+		if uses&(Read|Star) == 0 {
+			// A take that reads leave alone binds rows, as a foreign key binds those it refers to: a row deleted counts
+			// whether or not the statement names the column.
+			met |= r.Uses & (Delete | Conflict)
+		}
 	}
 	reached := m.reaches(reach)
 	if m.stringNames(object.Relation) {

@@ -46,12 +46,22 @@ type mentionWalk struct {
 func (w *mentionWalk) walk(m protoreflect.Message) {
 	switch node := m.Interface().(type) {
 	case *pg_query.RangeVar:
-		w.rangeVar(node, phases.Read|phases.Delete|phases.Conflict)
+		w.rangeVar(node, phases.Read)
 	case *pg_query.InsertStmt:
 		w.insert(node)
 	case *pg_query.UpdateStmt:
 		if node.Relation != nil {
 			w.mention(node.Relation.Schemaname, node.Relation.Relname, phases.Update, targetNames(node.TargetList))
+		}
+	case *pg_query.DeleteStmt:
+		if node.Relation != nil {
+			w.mention(node.Relation.Schemaname, node.Relation.Relname, phases.Delete, nil)
+		}
+	case *pg_query.TruncateStmt:
+		for _, n := range node.Relations {
+			if r := n.GetRangeVar(); r != nil {
+				w.mention(r.Schemaname, r.Relname, phases.Delete, nil)
+			}
 		}
 	case *pg_query.MergeStmt:
 		w.merge(node)
