@@ -62,6 +62,8 @@ create table pawl.release (
     toolchain     text not null default '',
     -- SHA-256 of the manifests registered for this release; one build that registers two is judged by both
     manifests     text[] not null default '{}',
+    -- what the manifests say besides whole statements: templates, fragments, models, opaque sites, tokens; one entry each
+    parts         jsonb not null default '[]',
     primary key (consumer, release)
 );
 

@@ -5,6 +5,10 @@ import (
 	"strings"
 )
 
+// Hole stands in the names and strings of Mentions for a run of characters, perhaps none, that is known only at run
+// time. It is of Unicode's private use area, so that no name of a real database holds it by chance.
+const Hole = "\uE000"
+
 // Mentions is what the text of one query names, found without a catalog: an over-approximation that may name too much
 // and never too little. Names are as PostgreSQL folds them (unquoted ones in lower case). The zero Mentions names
 // nothing; use it only for text that is known to send nothing.
@@ -20,6 +24,11 @@ type Mentions struct {
 	// Unparsed is true for text that the parser rejects; Names then holds its identifier tokens and every rule reads
 	// them in the strictest way.
 	Unparsed bool
+	// Patterns are names that contain a Hole. The names of Relations, their columns and Strings may contain one too.
+	Patterns []string
+	// Among is set for a piece that is put into a statement at run time: each of its names may be a relation's, and its
+	// columns may be those of any relation in Among. It is nil for whole statements.
+	Among map[string]bool
 }
 
 // RelationMention is one relation that a query names.
@@ -29,6 +38,9 @@ type RelationMention struct {
 	Uses         Use
 	// Columns are the columns listed for INSERT or assigned by UPDATE; nil where none are listed.
 	Columns []string
+	// Needs are columns that the relation must have, or else the statement fails whatever it stands for; used for
+	// relations whose Name is a pattern.
+	Needs []string
 }
 
 // Mention says how a query meets a Take.
@@ -37,11 +49,95 @@ type Mention struct {
 	Uses Use
 	// Named is true where the query names the object itself, false where it meets it by a star or by chance of tokens.
 	Named bool
+	// Unsure is true where the query meets the object only if what is put into it at run time names the object.
+	Unsure bool
 }
 
 // Meets tells which of the uses that the take affects the query makes. Reach lists further relations and functions
 // through which the taken object is reached without its own name: views, parents, functions; nil means none.
-func (m *Mentions) Meets(take Take, reach []Object) Mention {
+func (m *Mentions) Meets(take Take, reach []Object) Mention { return m.MeetsRelation(take, reach, nil) }
+
+// MeetsRelation is Meets for a taken object whose relation has just these columns; nil means that they are not known.
+// A hole in a statement cannot stand for a relation that lacks a column which the statement names.
+func (m *Mentions) MeetsRelation(take Take, reach []Object, columns []string) Mention {
+	if len(m.Patterns) > 0 || m.Among != nil {
+		sure := *m
+		sure.Patterns, sure.Among = nil, nil
+		sure.Relations = slices.DeleteFunc(slices.Clone(m.Relations), func(r RelationMention) bool {
+			return isPattern(r.Name) && columns != nil && slices.ContainsFunc(r.Needs, func(n string) bool { return !slices.Contains(columns, n) })
+		})
+		if m.Among != nil {
+			return sure.pieceMeets(take, reach, m.Patterns, m.Among)
+		}
+		whole := sure
+		whole.Patterns = m.Patterns
+		found := whole.meets(take, reach)
+		sure.Relations = slices.DeleteFunc(slices.Clone(sure.Relations), func(r RelationMention) bool { return isPattern(r.Name) })
+		certain := sure.meets(take, reach)
+		found.Unsure = certain.Uses == 0
+		return found
+	}
+	return m.meets(take, reach)
+}
+
+// pieceMeets judges a piece of a statement, of which nobody knows what else stands in the statement.
+func (m *Mentions) pieceMeets(take Take, reach []Object, patterns []string, among map[string]bool) Mention {
+	if take.Everything {
+		return Mention{Uses: AnyUse}
+	}
+	piece := *m
+	piece.Patterns = patterns
+	o := take.Object
+	meets := piece.reaches(reach)
+	switch {
+	case o.Column != "" && o.Kind != EnumValue:
+		meets = meets || (among[o.Relation] || piece.has(o.Relation) || piece.reachesAny(reach, among)) && (piece.has(o.Column) || m.Star)
+	case o.Kind == EnumValue:
+		meets = meets || piece.meets(take, reach).Uses != 0
+	default:
+		for _, name := range []string{o.Relation, o.Name} {
+			meets = meets || name != "" && (piece.has(name) || m.stringNames(name))
+		}
+		meets = meets || o.Relation == "" && o.Name == "" && piece.has(o.Schema)
+	}
+	if !meets {
+		return Mention{}
+	}
+	return Mention{Uses: take.Uses, Named: true, Unsure: true}
+}
+
+// reachesAny reports whether one of the objects through which a relation is reached is among the given ones.
+func (m *Mentions) reachesAny(reach []Object, among map[string]bool) bool {
+	return slices.ContainsFunc(reach, func(o Object) bool { return among[firstOf(o.Relation, o.Name)] })
+}
+
+// has reports whether a name is named, or may be by a pattern.
+func (m *Mentions) has(name string) bool {
+	return m.Names[name] || name != "" && slices.ContainsFunc(m.Patterns, func(p string) bool { return matches(p, name) })
+}
+
+func isPattern(name string) bool { return strings.Contains(name, Hole) }
+
+// matches compares a name with a pattern.
+func matches(pattern, name string) bool {
+	head, tail, found := strings.Cut(pattern, Hole)
+	if !found {
+		return pattern == name
+	}
+	if !strings.HasPrefix(name, head) {
+		return false
+	}
+	for rest := name[len(head):]; ; rest = rest[1:] {
+		if matches(tail, rest) {
+			return true
+		}
+		if rest == "" {
+			return false
+		}
+	}
+}
+
+func (m *Mentions) meets(take Take, reach []Object) Mention {
 	if take.Everything {
 		return Mention{Uses: AnyUse}
 	}
@@ -56,13 +152,13 @@ func (m *Mentions) Meets(take Take, reach []Object) Mention {
 	case Constraint, Trigger, Rule, Policy:
 		return m.relationMeets(take.Object.Schema, take.Object.Relation, take.Uses, reach)
 	case EnumValue:
-		if slices.Contains(m.Strings, take.Object.Column) || slices.ContainsFunc(m.Strings, func(s string) bool { return strings.Contains(s, take.Object.Column) }) {
+		if slices.ContainsFunc(m.Strings, func(s string) bool { return strings.Contains(s, take.Object.Column) || isPattern(s) && matches(s, take.Object.Column) }) {
 			return Mention{Uses: Value, Named: true}
 		}
 		return m.named(take.Object.Name, take.Uses, reach)
 	case Schema:
 		for _, r := range m.Relations {
-			if r.Schema == take.Object.Schema {
+			if r.Schema == take.Object.Schema || isPattern(r.Schema) {
 				return Mention{Uses: take.Uses, Named: true}
 			}
 		}
@@ -82,7 +178,7 @@ func firstOf(a, b string) string {
 }
 
 func (m *Mentions) named(name string, uses Use, reach []Object) Mention {
-	if m.Names[name] || m.stringNames(name) {
+	if m.has(name) || m.stringNames(name) {
 		return Mention{Uses: uses, Named: true}
 	}
 	if m.reaches(reach) {
@@ -95,8 +191,8 @@ func (m *Mentions) named(name string, uses Use, reach []Object) Mention {
 // text may reach any of its columns.
 func (m *Mentions) tokensMeet(take Take, reach []Object) Mention {
 	for _, name := range []string{take.Object.Relation, take.Object.Name} {
-		if name != "" && (m.Names[name] || m.stringNames(name)) {
-			return Mention{Uses: take.Uses, Named: take.Object.Column != "" && m.Names[take.Object.Column]}
+		if name != "" && (m.has(name) || m.stringNames(name)) {
+			return Mention{Uses: take.Uses, Named: take.Object.Column != "" && m.has(take.Object.Column)}
 		}
 	}
 	if m.reaches(reach) {
@@ -137,14 +233,14 @@ func (m *Mentions) columnMeets(take Take, reach []Object) Mention {
 			switch {
 			case r.Columns == nil && r.Uses&Star != 0:
 				met |= Star | Insert
-			case slices.Contains(r.Columns, object.Column):
+			case r.lists(object.Column):
 				met |= Insert
 				named = true
 			default:
 				met |= Omit
 			}
 		}
-		if r.Uses&Update != 0 && slices.Contains(r.Columns, object.Column) {
+		if r.Uses&Update != 0 && r.lists(object.Column) {
 			met |= Update
 			named = true
 		}
@@ -161,7 +257,7 @@ func (m *Mentions) columnMeets(take Take, reach []Object) Mention {
 	if !relation && !reached {
 		return Mention{}
 	}
-	if m.Names[object.Column] {
+	if m.has(object.Column) {
 		met |= Read | Conflict
 		named = true
 	}
@@ -184,10 +280,10 @@ func (m *Mentions) reaches(objects []Object) bool {
 				return true
 			}
 		}
-		if o.Relation == "" && m.Names[o.Name] {
+		if o.Relation == "" && m.has(o.Name) {
 			return true
 		}
-		if m.Unparsed && m.Names[name] {
+		if m.Unparsed && m.has(name) {
 			return true
 		}
 	}
@@ -201,6 +297,11 @@ func (m *Mentions) stringNames(name string) bool {
 		return false
 	}
 	for _, s := range m.Strings {
+		if isPattern(s) && slices.ContainsFunc(strings.FieldsFunc(s, notWord), func(word string) bool {
+			return word != Hole && isPattern(word) && matches(word, name)
+		}) {
+			return true
+		}
 		for rest := s; ; {
 			i := strings.Index(rest, name)
 			if i < 0 {
@@ -224,11 +325,18 @@ func startsWithWord(s string) bool {
 	return s != "" && wordByte(s[0])
 }
 
+func notWord(r rune) bool { return r < 0x80 && !wordByte(byte(r)) }
+
 func wordByte(b byte) bool {
 	return b == '_' || b == '$' || b >= 0x80 || b >= '0' && b <= '9' || b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z'
 }
 
 // is compares names; a missing schema on either side matches every schema, for the search path is not known here.
 func (r RelationMention) is(schema, name string) bool {
-	return r.Name == name && (r.Schema == "" || schema == "" || r.Schema == schema)
+	return matches(r.Name, name) && (r.Schema == "" || schema == "" || r.Schema == schema || isPattern(r.Schema))
+}
+
+// lists reports whether a column is listed for INSERT or assigned by UPDATE, or may be by a pattern.
+func (r RelationMention) lists(column string) bool {
+	return slices.ContainsFunc(r.Columns, func(c string) bool { return matches(c, column) })
 }

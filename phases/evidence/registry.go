@@ -65,15 +65,21 @@ func Register(ctx context.Context, conn *pgx.Conn, m *Manifest, pawlVersion stri
 // the same release said is forgotten, and partial stays partial.
 func register(ctx context.Context, tx pgx.Tx, m *Manifest) error {
 	const release = `
-insert into pawl.release as r (consumer, release, status, reasons, digests, toolchain, manifests)
-values ($1, $2, $3, $4::text[], $5::text[], $6, array[$7])
+insert into pawl.release as r (consumer, release, status, reasons, digests, toolchain, manifests, parts)
+values ($1, $2, $3, $4::text[], $5::text[], $6, array[$7], jsonb_build_array($8::jsonb))
 on conflict (consumer, release) do update set
     status = case when 'partial' in (r.status, excluded.status) then 'partial' else excluded.status end,
     reasons = array(select distinct unnest(r.reasons || excluded.reasons) order by 1),
     digests = array(select distinct unnest(r.digests || excluded.digests) order by 1),
     toolchain = excluded.toolchain,
-    manifests = array(select distinct unnest(r.manifests || excluded.manifests) order by 1)`
-	_, err := tx.Exec(ctx, release, m.Consumer, m.Release, m.Status, emptyNotNil(m.Reasons), emptyNotNil(m.Digests), m.Toolchain, m.Sum())
+    manifests = array(select distinct unnest(r.manifests || excluded.manifests) order by 1),
+    parts = case when exists (select from jsonb_array_elements(r.parts) p where p = excluded.parts -> 0)
+                 then r.parts else r.parts || excluded.parts end`
+	parts, err := json.Marshal(m.Parts)
+	if err != nil {
+		return fmt.Errorf("encode the parts of a manifest: %w", err)
+	}
+	_, err = tx.Exec(ctx, release, m.Consumer, m.Release, m.Status, emptyNotNil(m.Reasons), emptyNotNil(m.Digests), m.Toolchain, m.Sum(), string(parts))
 	if err != nil {
 		return err
 	}
@@ -244,7 +250,8 @@ func Load(ctx context.Context, conn *pgx.Conn, policy gate.Policy) (*Snapshot, e
 
 func manifestsOf(ctx context.Context, conn *pgx.Conn, consumers, releases []string) (map[[2]string]*gate.Manifest, error) {
 	const query = `
-select r.consumer, r.release, r.status, r.reasons, q.sha256, q.text, rq.sites
+select r.consumer, r.release, r.status, r.reasons, q.sha256, q.text, rq.sites,
+    case row_number() over (partition by r.consumer, r.release order by q.text) when 1 then r.parts end
 from unnest($1::text[], $2::text[]) as wanted(consumer, release)
 join pawl.release r using (consumer, release)
 left join pawl.release_query rq using (consumer, release)
@@ -258,12 +265,13 @@ order by r.consumer, r.release, q.text`
 	defer rows.Close()
 	found := map[[2]string]*gate.Manifest{}
 	texts := map[string]gate.Query{}
+	rest := map[*gate.Manifest][]Parts{}
 	for rows.Next() {
 		var consumer, release, status string
 		var reasons []string
 		var sum, text *string
-		var sites []byte
-		if err := rows.Scan(&consumer, &release, &status, &reasons, &sum, &text, &sites); err != nil {
+		var sites, parts []byte
+		if err := rows.Scan(&consumer, &release, &status, &reasons, &sum, &text, &sites, &parts); err != nil {
 			return nil, fmt.Errorf("read the manifests: %w", err)
 		}
 		key := [2]string{consumer, release}
@@ -271,6 +279,13 @@ order by r.consumer, r.release, q.text`
 		if m == nil {
 			m = &gate.Manifest{Complete: status == "complete", Reasons: reasons}
 			found[key] = m
+		}
+		if parts != nil {
+			var all []Parts
+			if err := json.Unmarshal(parts, &all); err != nil {
+				return nil, fmt.Errorf("read the manifest of %s %s: %w", consumer, release, err)
+			}
+			rest[m] = all
 		}
 		if sum == nil || text == nil {
 			continue
@@ -289,6 +304,11 @@ order by r.consumer, r.release, q.text`
 		}
 		slices.SortFunc(q.Sites, compareSites)
 		m.Queries = append(m.Queries, q)
+	}
+	for m, all := range rest {
+		for i := range all {
+			all[i].addTo(m)
+		}
 	}
 	return found, rows.Err()
 }

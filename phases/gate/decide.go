@@ -63,6 +63,9 @@ type Taken struct {
 	Span    phases.Span
 	// Reach are the other objects through which code gets at the taken one without naming it.
 	Reach []phases.Object
+	// Columns are all columns of the taken object's relation before the change; nil where they are not known. A hole in
+	// a statement cannot stand for a relation that lacks a column which the statement names.
+	Columns []string
 }
 
 // Evidence is what is known about who uses the database.
@@ -206,7 +209,7 @@ func (d *Decision) release(change Change, r Release) {
 	if !r.Manifest.Complete {
 		f := base
 		f.Verdict = Unknown
-		f.Message = "its manifest is partial: " + cmp.Or(strings.Join(r.Manifest.Reasons, "; "), "no reason is given")
+		f.Message = "its manifest is partial: " + cmp.Or(strings.Join(r.Manifest.Reasons, "; "), "no reason is given") + unnamed(change, r.Manifest.Words)
 		f.Next = "settle the call sites that it lists and register the manifest again"
 		d.add(f)
 	}
@@ -216,7 +219,7 @@ func (d *Decision) release(change Change, r Release) {
 			continue
 		}
 		for _, q := range r.Manifest.Queries {
-			m := q.Mentions.Meets(t.Take, t.Reach)
+			m := q.Mentions.MeetsRelation(t.Take, t.Reach, t.Columns)
 			if m.Uses == 0 {
 				continue
 			}
@@ -235,6 +238,25 @@ func (d *Decision) release(change Change, r Release) {
 	}
 }
 
+// unnamed says which of the taken objects no word of a release's source names, for a person who has to decide about a
+// manifest that is partial.
+func unnamed(change Change, words map[string]bool) string {
+	if words == nil {
+		return ""
+	}
+	var names []string
+	for _, t := range change.Takes {
+		name := cmp.Or(t.Object.Relation, t.Object.Name)
+		if name != "" && !words[strings.ToLower(name)] && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return "; no word of its source is " + strings.Join(names, ", ")
+}
+
 // judge says how bad it is that a query meets a take.
 func judge(t Taken, m phases.Mention, q Query) (Verdict, string) {
 	what := fmt.Sprintf("%s %s", t.Object.Kind, t.Object)
@@ -242,6 +264,8 @@ func judge(t Taken, m phases.Mention, q Query) (Verdict, string) {
 		return Unknown, fmt.Sprintf("its statement cannot be read, and its words include those of %s", what)
 	}
 	switch {
+	case m.Unsure:
+		return Unknown, fmt.Sprintf("it is made at run time, and may then name %s (%s)", what, m.Uses)
 	case t.Certainty == phases.ValuesDecide:
 		return Possible, fmt.Sprintf("%s: whether this %s still works depends on the values (%s)", what, m.Uses, t.Summary)
 	case t.Certainty == phases.Behaves:

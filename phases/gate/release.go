@@ -88,7 +88,8 @@ type Site struct {
 
 // Query is one text that a release may send.
 type Query struct {
-	// Text is the SQL as the release sends it; ID is the SHA-256 of it in hex.
+	// Text is the SQL as the release sends it; ID is the SHA-256 of it in hex. Where ID is empty, Text only describes
+	// statements that are made at run time: there is nothing to prepare.
 	ID, Text string
 	Sites    []Site
 	Mentions *phases.Mentions
@@ -100,6 +101,9 @@ type Manifest struct {
 	Complete bool
 	Reasons  []string
 	Queries  []Query
+	// Words are all words of the release's source, in lower case, that may name something in a database; nil where they
+	// are not known.
+	Words map[string]bool
 }
 
 // Release is one build of a consumer. A nil Manifest means that nothing is known of what it sends.
