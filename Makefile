@@ -24,7 +24,8 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 # One set of flags for all but the tests, which the race detector sets apart
 # anyway: with another set cgo compiles the SQL parser again, a minute of work.
 export CGO_ENABLED := 1
-export GOFLAGS := $(strip $(filter-out -trimpath,$(GOFLAGS)) -trimpath)
+# The linker is told the version, so that git need not be asked again.
+export GOFLAGS := $(strip $(filter-out -trimpath -buildvcs=%,$(GOFLAGS)) -trimpath -buildvcs=false)
 GOTEST := go test -trimpath=false -timeout 20m
 
 NEED := ./internal/tools/need
