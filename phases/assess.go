@@ -1,16 +1,6 @@
 package phases
 
-// Catalog is the schema as earlier migrations left it, as far as pawl could follow them. The zero Catalog is not
-// usable; NewCatalog makes an empty one.
-type Catalog struct {
-	// Version is the PostgreSQL major that statements are judged for.
-	Version int
-	// Incomplete is true once something was applied that could not be followed; the stricter reading then holds.
-	Incomplete bool
-}
-
-// NewCatalog gives the catalog of an empty database of the given PostgreSQL major; 0 means the oldest supported, 14.
-func NewCatalog(version int) *Catalog { return &Catalog{Version: version} }
+import "slices"
 
 // RelationLock is the strongest lock that an operation takes on one relation that existed before it.
 type RelationLock struct {
@@ -26,6 +16,10 @@ type AssessedOperation struct {
 	Locks   []RelationLock
 	Takes   []Take
 	Summary string
+	// Why says what the catalog knew that made the operation milder or stricter than its row; empty for neither.
+	Why string
+	// New is true where the object was made in the same run, so that no deployed code can know it.
+	New bool
 }
 
 // AssessedStatement is a statement with the assessment of each of its operations.
@@ -46,10 +40,153 @@ type Assessment struct {
 	// Transactional is false when a statement of the file is refused inside a transaction block.
 	Transactional bool
 	Statements    []AssessedStatement
+	// Problems are the directives of the file that what it does contradicts.
+	Problems []Problem
 }
 
 // Assess judges the file's statements in order against the catalog and applies them to it, so that the next file is
 // judged against what this one leaves.
 func (c *Catalog) Assess(f *File) *Assessment {
-	return &Assessment{File: f}
+	c.step++
+	if !c.marked {
+		c.mark = c.step
+	}
+	c.path, c.role, c.gone, c.utc = slices.Clone(c.defaultPath), "", c.gone[:0], false
+	a := &Assessment{File: f, Transactional: true, Statements: make([]AssessedStatement, 0, len(f.Statements))}
+	for i := range f.Statements {
+		s := &f.Statements[i]
+		as := AssessedStatement{Statement: s, Transactional: true}
+		if len(s.Operations) > 0 {
+			as.Operations = make([]AssessedOperation, 0, len(s.Operations))
+		}
+		group := alterGroup(s)
+		for j := range s.Operations {
+			c.run(&s.Operations[j], &as.Operations, group)
+		}
+		for j := range as.Operations {
+			as.Transactional = as.Transactional && !as.Operations[j].Effect.NoTx
+		}
+		a.Transactional = a.Transactional && as.Transactional
+		a.Statements = append(a.Statements, as)
+	}
+	for _, p := range f.Problems {
+		if p.Code == SyntaxProblem || p.Code == EncodingProblem {
+			c.Incomplete = true
+		}
+	}
+	c.restore(a)
+	a.settle()
+	return a
+}
+
+// alterGroup gives the statement's operations where PostgreSQL runs them as one: the commands of one ALTER TABLE.
+func alterGroup(s *Statement) []Operation {
+	if len(s.Operations) > 1 {
+		return s.Operations
+	}
+	return nil
+}
+
+// settle works out the phases of the statements and of the file, and what the directives say to them.
+func (a *Assessment) settle() {
+	var expand, contract, unknown bool
+	a.Phase = Expand
+	for i := range a.Statements {
+		s := &a.Statements[i]
+		s.Phase = Expand
+		for j := range s.Operations {
+			op := &s.Operations[j]
+			s.Phase = Worse(s.Phase, op.Phase)
+			switch op.Phase {
+			case Contract:
+				contract = true
+			case Unknown:
+				unknown = true
+			case Expand:
+				expand = expand || op.adds()
+			}
+		}
+		if assumed, ok := assumption(s.Statement.Directives); ok && s.Phase == Unknown {
+			s.Phase = assumed
+			unknown = false
+		}
+		a.Phase = Worse(a.Phase, s.Phase)
+	}
+	if a.Phase == Unknown {
+		if assumed, ok := a.fileAssumption(); ok {
+			a.Phase = assumed
+		}
+	}
+	a.Mixed = contract && (expand || unknown)
+	for _, d := range a.File.Directives {
+		if d.Name != "phase" {
+			continue
+		}
+		declared, err := ParsePhase(d.Arg)
+		if err != nil {
+			continue
+		}
+		if declared.severity() < a.Phase.severity() {
+			a.Problems = append(a.Problems, Problem{
+				Code: DirectiveProblem, Span: d.Span,
+				Message: "pawl:phase says " + declared.String() + ", but the file is " + a.Phase.String() + ": " + a.worst(),
+				Hint:    "say pawl:phase " + a.Phase.String() + ", or move what is not " + declared.String() + " to a file of its own",
+			})
+			continue
+		}
+		a.Phase = declared
+	}
+}
+
+// adds reports whether an expand makes or changes something that code will use, so that it should not share a file
+// with a contract: settings, comments, locks and upkeep go with anything.
+func (op *AssessedOperation) adds() bool {
+	switch op.Kind {
+	case "set", "reset", "session", "comment", "lock_table", "analyze", "select", "do", "explain", "notify", "set_statistics":
+		return false
+	}
+	return !op.New && len(op.Takes) == 0 && Kind(op.Kind) != "drop_dependent_quietly" && op.additive()
+}
+
+func (op *AssessedOperation) additive() bool {
+	k := string(op.Kind)
+	for _, prefix := range []string{"create_", "add_"} {
+		if len(k) > len(prefix) && k[:len(prefix)] == prefix {
+			return true
+		}
+	}
+	return false
+}
+
+func assumption(list []Directive) (Phase, bool) {
+	for _, d := range list {
+		if d.Name == "assume" && d.Reason != "" {
+			p, err := ParsePhase(d.Arg)
+			return p, err == nil
+		}
+	}
+	return Unknown, false
+}
+
+// fileAssumption finds a pawl:assume that belongs to no statement: it then speaks for the whole file.
+func (a *Assessment) fileAssumption() (Phase, bool) {
+	if len(a.Statements) > 0 {
+		return Unknown, false
+	}
+	return assumption(a.File.Directives)
+}
+
+// worst names the first operation that has the file's phase.
+func (a *Assessment) worst() string {
+	for _, s := range a.Statements {
+		for _, op := range s.Operations {
+			if op.Phase == a.Phase {
+				if op.On.IsZero() {
+					return string(op.Kind)
+				}
+				return string(op.Kind) + " " + op.On.String()
+			}
+		}
+	}
+	return "it cannot be told"
 }

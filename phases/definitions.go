@@ -78,8 +78,8 @@ type Expr struct {
 	// Bare is the column's name when the expression is that column alone; Cast is then the type it is cast to, if any.
 	Bare string
 	Cast *TypeName
-	// Ranges are the comparisons with constants that AND joins.
-	Ranges []Range
+	// Ranges are the comparisons with constants that AND joins; Outside are those inside a NOT around all of them.
+	Ranges, Outside []Range
 	// Subquery is true when the expression holds a query.
 	Subquery bool
 	// Text is the normal form of the expression, for comparing two of them.
@@ -191,12 +191,14 @@ type TableDef struct {
 	Bound        *PartitionBound
 	PartitionKey []string
 	// Strategy is how the table itself is partitioned: 'r', 'l', 'h', or 0.
-	Strategy   byte
-	OfType     TypeName
-	Temporary  bool
-	Unlogged   bool
-	OnCommit   string
-	Foreign    bool
+	Strategy  byte
+	OfType    TypeName
+	Temporary bool
+	Unlogged  bool
+	OnCommit  string
+	Foreign   bool
+	// Server is the foreign server of a foreign table.
+	Server     string
 	NoData     bool
 	ColumnList []string
 }

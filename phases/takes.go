@@ -27,8 +27,8 @@ const (
 	// Value is a constant equal to the object's name, such as an enum's value.
 	Value
 
-	// AnyUse is every use.
-	AnyUse Use = 1<<iota - 1
+	// AnyUse is every use. To leave a column out is not to use it, so Omit is not part of it.
+	AnyUse = Read | Insert | Update | Delete | Star | Conflict | Call | Value
 	// Writes are the uses that put rows into a table or change them.
 	Writes = Insert | Omit | Update
 )
@@ -70,6 +70,18 @@ const (
 	Behaves
 )
 
+// String gives the certainty's word: fails, possible or behaves.
+func (c Certainty) String() string {
+	switch c {
+	case ValuesDecide:
+		return "possible"
+	case Behaves:
+		return "behaves"
+	default:
+		return "fails"
+	}
+}
+
 // Take is what one operation takes from code: an object, and the uses of it that the operation affects.
 // An Everything take affects all code: it stands for what pawl cannot see through.
 type Take struct {
@@ -77,4 +89,17 @@ type Take struct {
 	Uses       Use       `json:"uses"`
 	Certainty  Certainty `json:"-"`
 	Everything bool      `json:"everything,omitempty"`
+}
+
+// Reached is an object through which code gets at another one without naming it.
+type Reached struct {
+	Object
+	// Inside is true where the way leads through the body of a function: what runs there is not seen by looking at the
+	// statement that sets it off.
+	Inside bool
+	// Writes is true where only writes to the object go that way, as with a trigger on it.
+	Writes bool
+	// View is true where the way is PostgreSQL's own, by a view: PostgreSQL refuses to take away what a view reads, so
+	// that only what binds written rows goes through.
+	View bool
 }

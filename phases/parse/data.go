@@ -10,7 +10,7 @@ import (
 // query gives the operations of SELECT, INSERT, UPDATE, DELETE and MERGE: one per table written, the outermost last,
 // and one select where nothing is written.
 func (s *statement) query(n *pg.Node) []phases.Operation {
-	q := query(n)
+	q := queryIn(n, s.body)
 	if len(q.Writes) == 0 {
 		op := s.make("select", phases.Object{})
 		if len(q.Reads) > 0 {

@@ -33,6 +33,9 @@ func expression(n *pg.Node) *phases.Expr {
 	e.NotNull = provenNotNull(n)
 	e.Bare, e.Cast = bareColumn(n)
 	e.Ranges = ranges(n)
+	if b := n.GetBoolExpr(); b != nil && b.Boolop == pg.BoolExprType_NOT_EXPR {
+		e.Outside = ranges(first(b.Args))
+	}
 	return e
 }
 

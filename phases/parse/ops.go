@@ -54,7 +54,9 @@ func (s *statement) operations(node *pg.Node) []phases.Operation {
 	case *pg.Node_CreateStmt:
 		return s.createTable(v.CreateStmt, false)
 	case *pg.Node_CreateForeignTableStmt:
-		return s.createTable(v.CreateForeignTableStmt.BaseStmt, true)
+		ops := s.createTable(v.CreateForeignTableStmt.BaseStmt, true)
+		ops[0].Table.Server = v.CreateForeignTableStmt.Servername
+		return ops
 	case *pg.Node_CreateTableAsStmt:
 		return s.createTableAs(v.CreateTableAsStmt)
 	case *pg.Node_AlterTableStmt:

@@ -19,11 +19,16 @@ type collector struct {
 	subquery bool
 	stable   bool
 	depth    int
+	// variables is true inside a function's body, where a bare name may be a variable.
+	variables bool
 }
 
 // query gives what a statement's query does.
-func query(n *pg.Node) *phases.QueryDef {
-	c := collector{}
+func query(n *pg.Node) *phases.QueryDef { return queryIn(n, false) }
+
+// queryIn is query for a place where bare names may be variables.
+func queryIn(n *pg.Node, variables bool) *phases.QueryDef {
+	c := collector{variables: variables}
 	c.node(n)
 	switch v := n.GetNode().(type) {
 	case *pg.Node_SelectStmt:
@@ -272,7 +277,7 @@ func (c *collector) selectStmt(s *pg.SelectStmt) {
 	c.selectStmt(s.Rarg)
 	if c.depth == 1 {
 		c.q.Where = s.WhereClause != nil
-		c.q.Key = keyColumns(s.WhereClause)
+		c.q.Key = keyColumns(s.WhereClause, c.variables)
 		c.q.Limited = s.LimitCount != nil && len(s.SortClause) == 0
 	}
 	c.depth--
@@ -303,7 +308,7 @@ func (c *collector) update(s *pg.UpdateStmt) {
 	defer c.leave(len(c.ctes))
 	c.depth++
 	c.with(s.WithClause)
-	w := phases.Write{Verb: "update", Table: relation(phases.Table, s.Relation), Where: s.WhereClause != nil, Key: keyColumns(s.WhereClause)}
+	w := phases.Write{Verb: "update", Table: relation(phases.Table, s.Relation), Where: s.WhereClause != nil, Key: keyColumns(s.WhereClause, c.variables)}
 	for _, n := range s.TargetList {
 		w.Columns = append(w.Columns, n.GetResTarget().GetName())
 	}
@@ -323,7 +328,7 @@ func (c *collector) delete(s *pg.DeleteStmt) {
 	c.node(s.WhereClause)
 	c.list(s.ReturningList)
 	c.q.Writes = append(c.q.Writes, phases.Write{
-		Verb: "delete", Table: relation(phases.Table, s.Relation), Where: s.WhereClause != nil, Key: keyColumns(s.WhereClause),
+		Verb: "delete", Table: relation(phases.Table, s.Relation), Where: s.WhereClause != nil, Key: keyColumns(s.WhereClause, c.variables),
 	})
 	c.depth--
 }
@@ -346,7 +351,7 @@ func (c *collector) merge(s *pg.MergeStmt) {
 
 // keyColumns gives the columns that a condition compares for equality, or for being in a list or range, with
 // constants or parameters, in the parts that AND joins: what an index can look up.
-func keyColumns(n *pg.Node) []string {
+func keyColumns(n *pg.Node, variables bool) []string {
 	switch v := n.GetNode().(type) {
 	case *pg.Node_BoolExpr:
 		if v.BoolExpr.Boolop != pg.BoolExprType_AND_EXPR {
@@ -354,17 +359,17 @@ func keyColumns(n *pg.Node) []string {
 		}
 		var out []string
 		for _, a := range v.BoolExpr.Args {
-			out = append(out, keyColumns(a)...)
+			out = append(out, keyColumns(a, variables)...)
 		}
 		return out
 	case *pg.Node_AExpr:
 		switch op := word(first(v.AExpr.Name)); {
 		case v.AExpr.Kind == pg.A_Expr_Kind_AEXPR_BETWEEN, v.AExpr.Kind == pg.A_Expr_Kind_AEXPR_IN && op == "=",
 			v.AExpr.Kind == pg.A_Expr_Kind_AEXPR_OP && op == "=", v.AExpr.Kind == pg.A_Expr_Kind_AEXPR_OP_ANY && op == "=":
-			if name := lastField(v.AExpr.Lexpr); name != "" && !mentionsColumn(v.AExpr.Rexpr) {
+			if name := lastField(v.AExpr.Lexpr); name != "" && (variables || !mentionsColumn(v.AExpr.Rexpr)) {
 				return []string{name}
 			}
-			if name := lastField(v.AExpr.Rexpr); name != "" && !mentionsColumn(v.AExpr.Lexpr) {
+			if name := lastField(v.AExpr.Rexpr); name != "" && (variables || !mentionsColumn(v.AExpr.Lexpr)) {
 				return []string{name}
 			}
 		}

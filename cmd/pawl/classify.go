@@ -1,0 +1,279 @@
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bitvault/pawl/migrate"
+	"github.com/bitvault/pawl/phases"
+	"github.com/bitvault/pawl/phases/parse"
+)
+
+func newClassifyCommand(a *app) *cobra.Command {
+	var version int
+	cmd := &cobra.Command{
+		Use:   "classify [FILE…]",
+		Short: "Say what migrations do: to deployed code, and to traffic while they run",
+		Long: `classify reads SQL files in order and says for each statement its phase (expand, backfill, contract or unknown), the locks it
+takes on tables that were there before, whether it rewrites or scans a table, and what it takes from code.
+
+Without files it reads the directory of --dir. Files given by name are judged after the files that stand before them in
+their directory: what a statement does often depends on the schema that the earlier ones left.`,
+		Example: `  pawl classify
+  pawl classify migrations/0042_drop_email.sql --pg-version 17
+  pawl classify --format json | jq '.files[] | select(.phase != "expand") | .path'`,
+		RunE: func(_ *cobra.Command, args []string) error {
+			if version != 0 && (version < 14 || version > 18) {
+				return &usageError{message: fmt.Sprintf("--pg-version %d: pawl knows PostgreSQL 14 to 18", version)}
+			}
+			sources, err := classifySources(a.flags.dir, args)
+			if err != nil {
+				return err
+			}
+			return a.classify(sources, version)
+		},
+	}
+	cmd.Flags().IntVar(&version, "pg-version", 0, "PostgreSQL major to judge for (default the oldest supported, 14)")
+	return cmd
+}
+
+// source is one file to read; context is true for a file that is read only because others build on it.
+type source struct {
+	path    string
+	context bool
+	file    *phases.File
+	err     error
+}
+
+// classifySources lists the files to read, in order: the whole directory, or the named files with what stands before
+// them in their directories.
+func classifySources(dir string, args []string) ([]source, error) {
+	if len(args) == 0 {
+		args = []string{dir}
+	}
+	var out []source
+	seen := map[string]int{}
+	add := func(path string, context bool) {
+		if i, ok := seen[path]; ok {
+			out[i].context = out[i].context && context
+			return
+		}
+		seen[path] = len(out)
+		out = append(out, source{path: path, context: context})
+	}
+	for _, arg := range args {
+		info, err := os.Stat(arg)
+		if err != nil {
+			return nil, &usageError{message: fmt.Sprintf("read %s: %v", arg, pathCause(err))}
+		}
+		if info.IsDir() {
+			list, err := sqlFiles(arg)
+			if err != nil {
+				return nil, err
+			}
+			if len(list) == 0 {
+				return nil, &usageError{message: fmt.Sprintf("there are no .sql files in %s", arg)}
+			}
+			for _, path := range list {
+				add(path, false)
+			}
+			continue
+		}
+		list, err := sqlFiles(filepath.Dir(arg))
+		if err != nil {
+			return nil, err
+		}
+		if at := slices.Index(list, filepath.Join(filepath.Dir(arg), filepath.Base(arg))); at >= 0 && fileVersion.MatchString(filepath.Base(arg)) {
+			for _, path := range list[:at] {
+				if fileVersion.MatchString(filepath.Base(path)) {
+					add(path, true)
+				}
+			}
+		}
+		add(filepath.Clean(arg), false)
+	}
+	return out, nil
+}
+
+func pathCause(err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return pe.Err
+	}
+	return err
+}
+
+// fileVersion finds the version in the file names of the common tools: 0042_x.sql, V42__x.sql, 20260101_x.up.sql.
+var fileVersion = regexp.MustCompile(`^[VvRU]?(\d+)`)
+
+// sqlFiles lists the .sql files of a directory in the order of their versions; reverse migrations are left out.
+func sqlFiles(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, &usageError{message: fmt.Sprintf("read %s: %v", dir, pathCause(err))}
+	}
+	type file struct {
+		name    string
+		version migrate.Version
+		ok      bool
+	}
+	var list []file
+	for _, e := range entries {
+		name := e.Name()
+		if e.IsDir() || !strings.HasSuffix(name, ".sql") || strings.HasPrefix(name, ".") || strings.HasSuffix(name, ".down.sql") || strings.HasPrefix(name, "U") && fileVersion.MatchString(name) {
+			continue
+		}
+		f := file{name: name}
+		if m := fileVersion.FindStringSubmatch(name); m != nil {
+			f.version, f.ok = migrate.ParseVersion(m[1])
+		}
+		list = append(list, f)
+	}
+	slices.SortStableFunc(list, func(x, y file) int {
+		if x.ok && y.ok {
+			if c := x.version.Compare(y.version); c != 0 {
+				return c
+			}
+		}
+		return cmp.Compare(x.name, y.name)
+	})
+	out := make([]string, len(list))
+	for i, f := range list {
+		out[i] = filepath.Join(dir, f.name)
+	}
+	return out, nil
+}
+
+// classify reads the files on all cores, a window at a time so that memory stays bounded, and judges them in order.
+func (a *app) classify(sources []source, version int) error {
+	const window = 256
+	catalog := phases.NewCatalog(version)
+	out := bufio.NewWriterSize(a.stdout, 1<<16)
+	writer := classifyWriter{json: a.json(), out: out}
+	writer.begin()
+	for start := 0; start < len(sources); start += window {
+		batch := sources[start:min(start+window, len(sources))]
+		readFiles(batch)
+		for i := range batch {
+			if batch[i].err != nil {
+				return &usageError{message: fmt.Sprintf("read %s: %v", batch[i].path, pathCause(batch[i].err))}
+			}
+			assessment := catalog.Assess(batch[i].file)
+			if !batch[i].context {
+				writer.file(assessment)
+			}
+			batch[i].file = nil
+		}
+	}
+	writer.end()
+	return out.Flush()
+}
+
+func readFiles(batch []source) {
+	var wait sync.WaitGroup
+	limit := make(chan struct{}, runtime.GOMAXPROCS(0))
+	for i := range batch {
+		wait.Add(1)
+		limit <- struct{}{}
+		go func() {
+			defer wait.Done()
+			defer func() { <-limit }()
+			src, err := os.ReadFile(batch[i].path)
+			if err != nil {
+				batch[i].err = err
+				return
+			}
+			batch[i].file = parse.File(batch[i].path, src)
+		}()
+	}
+	wait.Wait()
+}
+
+// classifyWriter writes assessments as text or as JSON. JSON is put together by hand: a folder of ten thousand files
+// spends more time in encoding/json than in the parser.
+type classifyWriter struct {
+	json  bool
+	out   *bufio.Writer
+	buf   []byte
+	files int
+}
+
+func (w *classifyWriter) begin() {
+	if w.json {
+		_, _ = w.out.WriteString(`{"version":1,"files":[`)
+	}
+}
+
+func (w *classifyWriter) end() {
+	if w.json {
+		_, _ = w.out.WriteString("]}\n")
+	}
+}
+
+func (w *classifyWriter) file(a *phases.Assessment) {
+	if w.json {
+		w.buf = w.buf[:0]
+		if w.files > 0 {
+			w.buf = append(w.buf, ',')
+		}
+		w.buf = appendFile(w.buf, a)
+		_, _ = w.out.Write(w.buf)
+	} else {
+		classifyText(w.out, a)
+	}
+	w.files++
+}
+
+func classifyText(out io.Writer, a *phases.Assessment) {
+	note := ""
+	if !a.Transactional {
+		note += ", not in a transaction"
+	}
+	if a.Mixed {
+		note += ", mixed"
+	}
+	fmt.Fprintf(out, "%s: %s%s\n", a.File.Path, a.Phase, note)
+	for _, p := range slices.Concat(a.File.Problems, a.Problems) {
+		fmt.Fprintf(out, "  %d:%d: %s\n", p.Span.Start.Line, p.Span.Start.Column, p.Message)
+		if p.Hint != "" {
+			fmt.Fprintf(out, "       %s\n", p.Hint)
+		}
+	}
+	for _, s := range a.Statements {
+		for i := range s.Operations {
+			op := &s.Operations[i]
+			fmt.Fprintf(out, "  %d:%d: %s %s", op.Span.Start.Line, op.Span.Start.Column, op.Phase, op.Kind)
+			if !op.On.IsZero() && op.On.String() != "" {
+				fmt.Fprintf(out, " %s", op.On)
+			}
+			fmt.Fprintf(out, ": %s\n", op.Summary)
+			if op.Why != "" {
+				fmt.Fprintf(out, "       but %s\n", op.Why)
+			}
+			for _, l := range op.Locks {
+				if l.Mode > phases.RowExclusive {
+					fmt.Fprintf(out, "       %s on %s: blocks %s\n", l.Mode, l.Relation, l.Mode.Blocks())
+				}
+			}
+			switch {
+			case op.Effect.Rewrite:
+				fmt.Fprintf(out, "       rewrites the table\n")
+			case op.Effect.Scan:
+				fmt.Fprintf(out, "       reads the whole table\n")
+			}
+		}
+	}
+}

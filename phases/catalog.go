@@ -1,0 +1,429 @@
+package phases
+
+import (
+	"slices"
+	"strings"
+)
+
+// Catalog is the schema as earlier migrations left it, as far as pawl could follow them. The zero Catalog is not
+// usable; NewCatalog makes an empty one.
+type Catalog struct {
+	// Version is the PostgreSQL major that statements are judged for.
+	Version int
+	// Incomplete is true once something was applied that could not be followed; the stricter reading then holds.
+	Incomplete bool
+
+	kinds        map[Kind]*Descriptor
+	schemas      map[string]bool
+	path         []string
+	defaultPath  []string
+	relations    map[string]*rel
+	indexes      map[string]*index
+	types        map[string]*typ
+	functions    map[string][]*function
+	extensions   map[string]string
+	publications map[string]*publication
+	roles        map[string]bool
+	statistics   map[string]*rel
+	prepared     map[string][]Operation
+	others       map[Object]bool
+	servers      map[string]string // to the foreign data wrapper of each
+	role         string
+	utc          bool
+
+	// step counts the files; an object is new to a statement when it was born in mark or later.
+	step   int
+	mark   int
+	marked bool
+	// touched counts the objects ever made: an empty catalog knows nothing about the database.
+	touched int
+	depth   int
+	gone    []lost
+}
+
+// rel is a table, view, materialized view, sequence or composite type's relation.
+type rel struct {
+	schema, name string
+	kind         ObjectKind
+	born         int
+	columns      []*col
+	constraints  []*con
+	indexes      []*index
+	triggers     []*trigger
+	policies     []*policy
+	parents      []*rel
+	children     []*rel
+	partitioned  byte
+	key          []string
+	bound        *PartitionBound
+	temporary    bool
+	unlogged     bool
+	foreign      string
+	rls, force   bool
+	ofType       string
+	owner        string
+	grants       map[string][]string
+	query        *QueryDef
+	options      []string
+	reads        []*rel
+	readBy       []*rel
+	referencedBy []*con
+	ownerTable   *rel
+	ownerColumn  string
+	identity     byte
+	unfollowed   bool
+	tablespace   string
+	// identified is set where REPLICA IDENTITY names an index or FULL, nothing where it says NOTHING.
+	identified, nothing bool
+}
+
+type col struct {
+	name       string
+	typ        TypeName
+	notNull    bool
+	def        *Expr
+	identity   byte
+	generated  byte
+	expression *Expr
+	serial     bool
+	born       int
+	collation  string
+	storage    string
+}
+
+type con struct {
+	ConstraintDef
+	table *rel
+	ref   *rel
+	valid bool
+	index *index
+	born  int
+	// inherited constraints hang on the parent's.
+	inherited bool
+}
+
+type index struct {
+	IndexDef
+	schema     string
+	table      *rel
+	born       int
+	constraint *con
+	parent     *index
+	invalid    bool
+}
+
+type trigger struct {
+	TriggerDef
+	name     string
+	rule     bool
+	disabled bool
+	born     int
+}
+
+type policy struct {
+	PolicyDef
+	name string
+	born int
+}
+
+type typ struct {
+	schema, name string
+	TypeDef
+	born      int
+	extension string
+}
+
+type function struct {
+	schema, name string
+	FunctionDef
+	born      int
+	extension string
+	owner     string
+}
+
+type publication struct {
+	name    string
+	all     bool
+	schemas []string
+	tables  []*rel
+	publish string
+	born    int
+}
+
+// lost is an object that an operation of the file took away, kept to see whether the file puts it back.
+type lost struct {
+	op     op
+	object Object
+	shape  *rel
+	fn     *function
+	con    *con
+}
+
+// op tells an operation of a file from the others.
+type op struct {
+	span Span
+	kind Kind
+	on   Object
+}
+
+// NewCatalog gives the catalog of an empty database of the given PostgreSQL major; 0 means the oldest supported, 14.
+func NewCatalog(version int) *Catalog {
+	if version == 0 {
+		version = 14
+	}
+	c := &Catalog{
+		Version: version, kinds: make(map[Kind]*Descriptor, len(registry)),
+		schemas: map[string]bool{"public": true}, path: []string{"public"}, defaultPath: []string{"public"},
+		relations: map[string]*rel{}, indexes: map[string]*index{}, types: map[string]*typ{},
+		functions: map[string][]*function{}, extensions: map[string]string{"plpgsql": "pg_catalog"},
+		publications: map[string]*publication{}, roles: map[string]bool{}, statistics: map[string]*rel{},
+		prepared: map[string][]Operation{}, others: map[Object]bool{}, servers: map[string]string{}, step: 1,
+	}
+	for i := range registry {
+		c.kinds[registry[i].Kind] = &registry[i]
+	}
+	return c
+}
+
+// Mark begins a run of files that are applied in one go: from here on whatever one of them makes counts as new for all
+// of them, because no deployed code can have seen it. Without a mark, each file is a run of its own.
+func (c *Catalog) Mark() {
+	c.marked, c.mark = true, c.step+1
+}
+
+// fresh reports whether something was made in the same run.
+func (c *Catalog) fresh(born int) bool { return born >= c.mark }
+
+// known reports whether the absence of an object from the catalog proves that the database lacks it: the history was
+// followed from its beginning, which a catalog that never saw anything cannot claim.
+func (c *Catalog) known() bool { return !c.Incomplete && c.touched > 0 }
+
+func key(schema, name string) string { return schema + "." + name }
+
+// lookup finds a name in the schema given, or along the search path.
+func lookup[T any](c *Catalog, from map[string]T, schema, name string) (found T, ok bool) {
+	if schema != "" {
+		found, ok = from[key(schema, name)]
+		return found, ok
+	}
+	if found, ok = from[key("pg_temp", name)]; ok {
+		return found, true
+	}
+	for _, s := range c.path {
+		if found, ok = from[key(s, name)]; ok {
+			return found, true
+		}
+	}
+	return found, false
+}
+
+// schemaFor gives the schema that a new object lands in.
+func (c *Catalog) schemaFor(schema string) string {
+	if schema != "" {
+		return schema
+	}
+	for _, s := range c.path {
+		if c.schemas[s] {
+			return s
+		}
+	}
+	return "public"
+}
+
+// rel finds the relation of an object, nil when the catalog does not know it.
+func (c *Catalog) rel(o Object) *rel {
+	r, _ := lookup(c, c.relations, o.Schema, o.Relation)
+	return r
+}
+
+func (c *Catalog) index(o Object) *index {
+	i, _ := lookup(c, c.indexes, o.Schema, o.Relation)
+	return i
+}
+
+func (c *Catalog) typ(t TypeName) *typ {
+	if t.Schema == "" {
+		if found, ok := c.types[key("pg_catalog", t.Name)]; ok {
+			return found
+		}
+	}
+	found, _ := lookup(c, c.types, t.Schema, t.Name)
+	return found
+}
+
+func (c *Catalog) funcs(schema, name string) []*function {
+	if schema != "" {
+		return c.functions[key(schema, name)]
+	}
+	var out []*function
+	for _, s := range c.path {
+		out = append(out, c.functions[key(s, name)]...)
+	}
+	return out
+}
+
+// fn finds the one function that an object names, by its arguments where it gives them.
+func (c *Catalog) fn(o Object) *function {
+	all := c.funcs(o.Schema, o.Name)
+	if o.Column == "" {
+		if len(all) == 1 {
+			return all[0]
+		}
+		return nil
+	}
+	for _, f := range all {
+		if f.signature() == o.Column {
+			return f
+		}
+	}
+	return nil
+}
+
+// signature lists the types of the input parameters, as an object that names a function does.
+func (f *FunctionDef) signature() string {
+	var types []string
+	for _, p := range f.inputs() {
+		types = append(types, p.Type.String())
+	}
+	return "(" + strings.Join(types, ",") + ")"
+}
+
+// inputs are the parameters that a call gives; a procedure's OUT parameters are among them.
+func (f *FunctionDef) inputs() []Parameter {
+	var out []Parameter
+	for _, p := range f.Parameters {
+		if p.Mode == 'i' || p.Mode == 'b' || p.Mode == 'v' || p.Mode == 'o' && f.Procedure {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+func (r *rel) object(kind ObjectKind) Object {
+	return Object{Kind: kind, Schema: r.schema, Relation: r.name}
+}
+
+func (r *rel) String() string { return r.schema + "." + r.name }
+
+func (r *rel) column(name string) *col {
+	for _, c := range r.columns {
+		if c.name == name {
+			return c
+		}
+	}
+	return nil
+}
+
+func (r *rel) constraint(name string) *con {
+	for _, c := range r.constraints {
+		if c.Name == name {
+			return c
+		}
+	}
+	return nil
+}
+
+func (r *rel) trigger(name string, rule bool) *trigger {
+	for _, t := range r.triggers {
+		if t.name == name && t.rule == rule {
+			return t
+		}
+	}
+	return nil
+}
+
+func (r *rel) policy(name string) *policy {
+	for _, p := range r.policies {
+		if p.name == name {
+			return p
+		}
+	}
+	return nil
+}
+
+// descendants are the partitions and inheriting tables below, at any depth.
+func (r *rel) descendants() []*rel {
+	var out []*rel
+	for _, child := range r.children {
+		out = append(out, child)
+		out = append(out, child.descendants()...)
+	}
+	return out
+}
+
+// family is the relation with its descendants, or it alone for ONLY.
+func (r *rel) family(only bool) []*rel {
+	if only {
+		return []*rel{r}
+	}
+	return append([]*rel{r}, r.descendants()...)
+}
+
+// isPartition reports whether the relation is a partition rather than a table that inherits.
+func (r *rel) isPartition() bool { return r.bound != nil && len(r.parents) > 0 }
+
+// defaultPartition is the partition that takes what no other does; nil for none.
+func (r *rel) defaultPartition() *rel {
+	for _, child := range r.children {
+		if child.bound != nil && child.bound.Default {
+			return child
+		}
+	}
+	return nil
+}
+
+// primaryKey gives the primary key; nil for none.
+func (r *rel) primaryKey() *con {
+	for _, k := range r.constraints {
+		if k.Type == PrimaryKeyConstraint {
+			return k
+		}
+	}
+	return nil
+}
+
+// sorted gives all relations in the order of their names, so that results do not depend on the order of a map.
+func (c *Catalog) sorted() []*rel {
+	keys := make([]string, 0, len(c.relations))
+	for k := range c.relations {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	out := make([]*rel, len(keys))
+	for i, k := range keys {
+		out[i] = c.relations[k]
+	}
+	return out
+}
+
+// readers gives the views that read a relation, directly or through other views.
+func (r *rel) readers() []*rel {
+	var out []*rel
+	seen := map[*rel]bool{r: true}
+	for queue := []*rel{r}; len(queue) > 0; {
+		next := queue[0]
+		queue = queue[1:]
+		for _, v := range next.readBy {
+			if !seen[v] {
+				seen[v] = true
+				out = append(out, v)
+				queue = append(queue, v)
+			}
+		}
+	}
+	return out
+}
+
+// users gives the tables that have a column of a type, its arrays, or a domain over it.
+func (c *Catalog) users(t *typ) []*rel {
+	var out []*rel
+	for _, r := range c.sorted() {
+		if r.kind != Table && r.kind != MatView && r.kind != ForeignTable && r.kind != View {
+			continue
+		}
+		if slices.ContainsFunc(r.columns, func(k *col) bool { return c.typ(k.typ) == t }) || r.ofType == key(t.schema, t.name) {
+			out = append(out, r)
+		}
+	}
+	return out
+}

@@ -1,0 +1,22 @@
+package phases
+
+var partitionKinds = []Descriptor{
+	{Kind: "create_partition", Phase: Expand, Effect: Effect{RefLock: AccessExclusive}, Summary: "makes a partition: everybody who uses the parent waits",
+		Safe: "Create the table alone and attach it: that lets reads and writes of the parent go on.", Example: "CREATE TABLE parted_25 PARTITION OF parted FOR VALUES FROM ('2025-01-01') TO ('2026-01-01')"},
+	{Kind: "create_partition_default_scan", Refines: "create_partition", Phase: Expand, Effect: Effect{RefLock: AccessExclusive, Scan: true}, Summary: "makes a partition and reads the default partition for rows that belong in it",
+		Safe: "Give the default partition a validated CHECK that excludes the new bound.", Setup: "CREATE TABLE parted_def PARTITION OF parted DEFAULT; INSERT INTO parted VALUES (1, '2030-01-01', 1);", Example: "CREATE TABLE parted_25 PARTITION OF parted FOR VALUES FROM ('2025-01-01') TO ('2026-01-01')"},
+	{Kind: "attach_partition", Phase: Contract, Effect: Effect{Lock: ShareUpdateExclusive, RefLock: AccessExclusive, Scan: true}, Takes: possible(TheReferenced, Insert|Update), Summary: "makes a table a partition: reads it in full, and its own writers are held to the bound",
+		Safe:  "Give the table a validated CHECK that implies the bound, and the default partition one that excludes it.",
+		Setup: "CREATE TABLE parted_25 (id int, day date, v int); INSERT INTO parted_25 SELECT g, '2025-05-05', g FROM generate_series(1, 100) g;", Example: "ALTER TABLE parted ATTACH PARTITION parted_25 FOR VALUES FROM ('2025-01-01') TO ('2026-01-01')", Breaks: "INSERT INTO parted_25 VALUES (1, '2030-01-01', 1)"},
+	{Kind: "attach_partition_proven", Refines: "attach_partition", Phase: Expand, Effect: Effect{Lock: ShareUpdateExclusive, RefLock: AccessExclusive}, Takes: behaves(TheObject, Read), Summary: "makes a table a partition whose CHECK proves that it fits",
+		Setup: "CREATE TABLE parted_25 (id int, day date NOT NULL, v int, CHECK (day >= '2025-01-01' AND day < '2026-01-01'));", Example: "ALTER TABLE parted ATTACH PARTITION parted_25 FOR VALUES FROM ('2025-01-01') TO ('2026-01-01')"},
+	{Kind: "attach_partition_new", Refines: "attach_partition", Phase: Expand, Effect: Effect{Lock: ShareUpdateExclusive}, Takes: behaves(TheObject, Read), Summary: "makes a table of the same run a partition", Example: "CREATE TABLE parted_25 (id int, day date, v int); ALTER TABLE parted ATTACH PARTITION parted_25 FOR VALUES FROM ('2025-01-01') TO ('2026-01-01')"},
+	{Kind: "attach_partition_default_scan", Refines: "attach_partition", Phase: Expand, Effect: Effect{Lock: ShareUpdateExclusive, RefLock: AccessExclusive, Scan: true}, Takes: behaves(TheObject, Read), Summary: "makes a fitting table a partition, but reads the default partition for rows that belong in it",
+		Setup: "CREATE TABLE parted_def PARTITION OF parted DEFAULT; INSERT INTO parted VALUES (1, '2030-01-01', 1); CREATE TABLE parted_25 (id int, day date NOT NULL, v int, CHECK (day >= '2025-01-01' AND day < '2026-01-01'));", Example: "ALTER TABLE parted ATTACH PARTITION parted_25 FOR VALUES FROM ('2025-01-01') TO ('2026-01-01')"},
+	{Kind: "detach_partition", Phase: Contract, Effect: Effect{Lock: AccessExclusive, RefLock: AccessExclusive}, Takes: fails(TheObject, Read|Insert|Update), Summary: "takes a partition's rows out of the parent, and an INSERT for its range fails: everybody who uses the parent waits",
+		Safe: "DETACH PARTITION … CONCURRENTLY.", Example: "ALTER TABLE parted DETACH PARTITION parted_24", Breaks: "INSERT INTO parted VALUES (1, '2024-05-05', 1)"},
+	{Kind: "detach_partition_concurrently", Phase: Contract, Effect: Effect{Lock: ShareUpdateExclusive, RefLock: AccessExclusive, NoTx: true}, Takes: fails(TheObject, Read|Insert|Update), Summary: "takes a partition's rows out of the parent in two transactions",
+		Example: "ALTER TABLE parted DETACH PARTITION parted_24 CONCURRENTLY", Breaks: "INSERT INTO parted VALUES (1, '2024-05-05', 1)"},
+	{Kind: "detach_partition_finalize", Phase: Contract, Effect: Effect{Lock: ShareUpdateExclusive, RefLock: AccessExclusive}, Takes: fails(TheObject, Read|Insert|Update), Summary: "ends an interrupted DETACH PARTITION CONCURRENTLY", Example: "ALTER TABLE parted DETACH PARTITION parted_24 FINALIZE", Manual: "needs a detach that was interrupted"},
+	{Kind: "attach_index_partition", Phase: Expand, Effect: Effect{}, Summary: "makes an index part of a partitioned one", Setup: "CREATE INDEX pi ON ONLY parted (v); CREATE INDEX pi_24 ON parted_24 (v);", Example: "ALTER INDEX pi ATTACH PARTITION pi_24"},
+}

@@ -1,0 +1,526 @@
+package phases
+
+import (
+	"slices"
+	"strings"
+)
+
+// reach adds the locks on relations that only the catalog knows, and the operations that come along unasked.
+func (j *judgement) reach() {
+	if j.absent {
+		return
+	}
+	c, r := j.c, j.rel
+	switch j.Kind {
+	case "drop_column":
+		j.dropsWithColumn()
+	case "drop_table", "drop_foreign_table":
+		if r != nil {
+			for _, each := range r.family(!j.Flags.Has(Cascade) && r.partitioned == 0) {
+				j.lock(each, AccessExclusive)
+				j.foreignKeyEnds(each)
+			}
+			j.cascade(r)
+		}
+	case "drop_view", "drop_materialized_view":
+		if r != nil {
+			j.cascade(r)
+		}
+	case "drop_sequence":
+		if r != nil && j.Flags.Has(Cascade) {
+			for _, t := range c.sorted() {
+				if slices.ContainsFunc(t.columns, func(k *col) bool { return k.def.draws(c, r) }) {
+					j.lock(t, AccessExclusive)
+				}
+			}
+		}
+	case "drop_type", "drop_domain":
+		if t := c.typ(TypeName{Schema: j.On.Schema, Name: j.On.Name}); t != nil && j.Flags.Has(Cascade) {
+			for _, u := range c.users(t) {
+				j.lock(u, AccessExclusive)
+				for _, v := range u.readers() {
+					j.lock(v, AccessExclusive)
+				}
+			}
+		}
+	case "drop_schema":
+		if j.Flags.Has(Cascade) {
+			for _, each := range c.sorted() {
+				if each.schema == j.On.Name {
+					j.lock(each, AccessExclusive)
+					j.foreignKeyEnds(each)
+					for _, v := range each.readers() {
+						j.lock(v, AccessExclusive)
+					}
+				}
+			}
+		}
+	case "drop_extension":
+		if j.Flags.Has(Cascade) {
+			j.extensionUsers()
+		}
+	case "drop_function", "drop_procedure", "drop_routine", "drop_aggregate":
+		if j.Flags.Has(Cascade) {
+			j.functionUsers()
+		}
+	case "drop_server", "drop_foreign_data_wrapper":
+		if j.Flags.Has(Cascade) {
+			j.foreignTables(func(server string) bool { return server == j.On.Name || c.servers[server] == j.On.Name })
+		}
+	case "drop_owned":
+		for _, each := range c.sorted() {
+			if slices.Contains(j.Roles, each.owner) {
+				j.lock(each, AccessExclusive)
+				j.foreignKeyEnds(each)
+			}
+		}
+	case "reassign_owned":
+		for _, each := range c.sorted() {
+			if slices.Contains(j.Roles, each.owner) {
+				j.lock(each, AccessExclusive)
+			}
+		}
+	case "drop_foreign_key":
+		if r != nil && r.constraint(j.On.Name) != nil && r.constraint(j.On.Name).ref != nil {
+			for _, each := range r.constraint(j.On.Name).ref.family(false) {
+				j.lock(each, AccessExclusive)
+			}
+		}
+	case "drop_primary_key", "drop_unique":
+		if r != nil && j.Flags.Has(Cascade) {
+			for _, k := range r.referencedBy {
+				j.lock(k.table, AccessExclusive)
+			}
+			for _, v := range r.readers() {
+				j.lock(v, AccessExclusive)
+			}
+		}
+	case "alter_column_type", "alter_column_type_widening", "alter_column_type_widening_rewrite", "alter_column_type_widening_scan",
+		"alter_column_type_no_rewrite", "alter_column_type_no_rewrite_scan", "alter_column_type_using":
+		j.typeEnds()
+	case "truncate":
+		if r != nil {
+			for _, each := range c.truncated(r, j.Flags) {
+				j.lock(each, AccessExclusive)
+			}
+		}
+	case "lock_table":
+		if r != nil {
+			for _, each := range r.family(j.Flags.Has(Only)) {
+				j.lock(each, j.Mode)
+			}
+			for _, below := range r.reads {
+				j.lock(below, j.Mode)
+			}
+		} else {
+			j.lockObject(j.On, j.Mode)
+		}
+		j.Effect.Lock = j.Mode
+	case "attach_partition", "attach_partition_proven", "attach_partition_new", "attach_partition_default_scan":
+		if child := c.rel(j.Ref); child != nil {
+			for _, each := range child.family(false) {
+				j.lock(each, AccessExclusive)
+			}
+		}
+		if r != nil {
+			j.lock(r.defaultPartition(), AccessExclusive)
+			j.lockParentKeys(r)
+		}
+	case "detach_partition":
+		if r != nil {
+			j.lock(r.defaultPartition(), AccessExclusive)
+			for _, k := range r.referencedBy {
+				j.lock(k.table, AccessExclusive)
+				j.Effect.Scan = true
+			}
+			if child := c.rel(j.Ref); child != nil {
+				for _, each := range child.family(false) {
+					j.lock(each, AccessExclusive)
+				}
+			}
+		}
+	case "create_partition", "create_partition_default_scan":
+		if parent := c.rel(j.Ref); parent != nil {
+			j.lock(parent, AccessExclusive)
+			j.lock(parent.defaultPartition(), AccessExclusive)
+			j.lockParentKeys(parent)
+			if c.fresh(parent.born) {
+				j.Effect.Scan = false
+			}
+		}
+		j.definitionLocks()
+	case "create_table", "create_foreign_table", "create_table_shadowing":
+		j.definitionLocks()
+	case "rename_column", "rename_constraint", "rename_unique_constraint":
+	case "add_unique", "add_primary_key", "add_exclusion":
+		j.indexPartitions()
+	case "add_check", "add_check_not_valid":
+		// PostgreSQL 18 recurses for NO INHERIT too, if only to find that there is nothing to do.
+		if r != nil && j.Constraint.NoInherit && c.Version < 18 {
+			j.Locks = slices.DeleteFunc(j.Locks, func(l RelationLock) bool { return l.Relation != r.String() })
+		}
+	case "create_view", "replace_view", "replace_view_same", "create_materialized_view":
+	case "refresh_materialized_view", "refresh_materialized_view_concurrently":
+		if r != nil && r.query != nil {
+			for _, o := range r.query.Reads {
+				j.lockRead(o, AccessShare)
+			}
+		}
+	case "create_statistics", "drop_statistics":
+		t := c.rel(j.Ref)
+		if t == nil {
+			t = c.statistics[j.On.Name]
+		}
+		j.lock(t, ShareUpdateExclusive)
+	case "vacuum", "analyze", "vacuum_full", "cluster_all":
+		j.upkeep()
+	case "reindex_schema", "reindex_database", "reindex_schema_concurrently", "reindex_database_concurrently":
+		for _, each := range c.sorted() {
+			if each.kind == Table && (j.On.Kind == Database || each.schema == j.On.Name) && each.partitioned == 0 {
+				j.lock(each, j.desc.Effect.Lock)
+			}
+		}
+	case "update", "update_all", "update_by_key", "delete", "delete_all", "delete_by_key", "merge", "merge_by_key", "insert", "insert_select", "upsert", "upsert_select", "copy_from", "copy_from_select":
+		j.writeEnds()
+	case "create_publication", "add_publication_table", "set_publication_tables", "create_publication_keyed", "add_publication_table_keyed", "set_publication_tables_keyed":
+		if t := c.rel(j.Ref); t != nil {
+			j.lock(t, ShareUpdateExclusive)
+		}
+		if p := c.publications[j.On.Name]; p != nil && strings.HasPrefix(string(j.Kind), "set_") {
+			for _, t := range p.tables {
+				j.lock(t, ShareUpdateExclusive)
+			}
+		}
+	case "drop_publication_table":
+		j.lock(c.rel(j.Ref), ShareUpdateExclusive)
+	case "add_attribute", "drop_attribute", "alter_attribute_type", "rename_attribute":
+		if t := c.typ(TypeName{Schema: j.On.Schema, Name: j.On.Name}); t != nil {
+			// A composite type is a relation of its own to PostgreSQL.
+			if !c.fresh(t.born) {
+				j.lockName(key(t.schema, t.name), AccessExclusive)
+			}
+			for _, each := range c.sorted() {
+				if each.ofType == key(t.schema, t.name) {
+					j.lock(each, AccessExclusive)
+				}
+			}
+		}
+	case "drop_rule", "drop_rule_behaviour":
+	case "create_rule", "create_rule_also":
+		if j.Trigger != nil {
+			for _, a := range j.Trigger.Actions {
+				if a.On.Relation != "" {
+					j.lockObject(a.On, RowExclusive)
+				}
+			}
+		}
+	}
+}
+
+// foreignKeyEnds locks the tables at the other ends of the relation's foreign keys.
+func (j *judgement) foreignKeyEnds(r *rel) {
+	for _, k := range r.constraints {
+		if k.Type == ForeignKeyConstraint {
+			j.lock(k.ref, AccessExclusive)
+		}
+	}
+	for _, k := range r.referencedBy {
+		j.lock(k.table, AccessExclusive)
+	}
+}
+
+// cascade locks and lists what CASCADE takes with a relation.
+func (j *judgement) cascade(r *rel) {
+	if !j.Flags.Has(Cascade) {
+		return
+	}
+	for _, v := range r.readers() {
+		j.lock(v, AccessExclusive)
+		j.along("drop_dependent", v.object(v.kind))
+	}
+	for _, child := range r.descendants() {
+		if r.partitioned == 0 {
+			j.along("drop_dependent", child.object(child.kind))
+		}
+	}
+	for _, k := range r.referencedBy {
+		if k.table != r {
+			j.along("drop_dependent_quietly", Object{Kind: Constraint, Schema: k.table.schema, Relation: k.table.name, Name: k.Name})
+		}
+	}
+}
+
+// along adds an operation that comes with this one.
+func (j *judgement) along(kind Kind, o Object) {
+	k := &judgement{c: j.c}
+	k.Operation = Operation{Kind: kind, On: o, Span: j.Span}
+	k.describe()
+	if j.New || j.Why != "" {
+		k.Phase = Expand
+	} else {
+		k.takes()
+	}
+	j.extra = append(j.extra, k.AssessedOperation)
+}
+
+// dropsWithColumn lists what goes with a column without being named, and locks what hangs on it.
+func (j *judgement) dropsWithColumn() {
+	r := j.rel
+	if r == nil {
+		return
+	}
+	name := j.On.Column
+	for _, k := range r.constraints {
+		if !slices.Contains(k.Columns, name) {
+			continue
+		}
+		kind := Kind("drop_dependent_quietly")
+		if k.Type == UniqueConstraint || k.Type == PrimaryKeyConstraint || k.Type == ExclusionConstraint {
+			kind = "drop_dependent"
+		}
+		if k.Type == ForeignKeyConstraint {
+			j.lock(k.ref, AccessExclusive)
+		}
+		j.along(kind, Object{Kind: Constraint, Schema: r.schema, Relation: r.name, Name: k.Name})
+		for _, f := range r.referencedBy {
+			if k.Type != ForeignKeyConstraint && sameSet(f.RefColumns, k.Columns) {
+				j.lock(f.table, AccessExclusive)
+			}
+		}
+	}
+	for _, i := range r.indexes {
+		if i.constraint == nil && i.mentions(name) {
+			kind := Kind("drop_dependent_quietly")
+			if i.Unique {
+				kind = "drop_dependent"
+			}
+			j.along(kind, Object{Kind: Index, Schema: r.schema, Relation: i.Name})
+		}
+	}
+	if j.Flags.Has(Cascade) {
+		for _, v := range r.readers() {
+			if v.usesColumn(r, name) {
+				j.lock(v, AccessExclusive)
+				j.along("drop_dependent", v.object(v.kind))
+			}
+		}
+	}
+}
+
+// usesColumn reports whether a view mentions the column, or a star that may stand for it.
+func (r *rel) usesColumn(of *rel, name string) bool {
+	return r.query == nil || slices.Contains(r.query.Columns, name) || slices.Contains(r.query.Columns, "*") || !slices.Contains(r.reads, of)
+}
+
+// typeEnds locks the tables at the other ends of the foreign keys that the column takes part in.
+func (j *judgement) typeEnds() {
+	if j.rel == nil {
+		return
+	}
+	for _, each := range j.rel.family(j.Flags.Has(Only)) {
+		for _, k := range each.constraints {
+			if k.Type == ForeignKeyConstraint && slices.Contains(k.Columns, j.On.Column) {
+				j.lock(k.ref, AccessExclusive)
+			}
+		}
+		for _, k := range each.referencedBy {
+			if slices.Contains(k.refColumns(), j.On.Column) {
+				j.lock(k.table, AccessExclusive)
+			}
+		}
+	}
+}
+
+// refColumns are the columns that a foreign key points to: those of the primary key where it names none.
+func (k *con) refColumns() []string {
+	if len(k.RefColumns) > 0 || k.ref == nil {
+		return k.RefColumns
+	}
+	if pk := k.ref.primaryKey(); pk != nil {
+		return pk.Columns
+	}
+	return nil
+}
+
+// truncated gives the tables that TRUNCATE empties: the descendants, and with CASCADE whoever refers to them.
+func (c *Catalog) truncated(r *rel, flags Flags) []*rel {
+	out := r.family(flags.Has(Only))
+	if !flags.Has(Cascade) {
+		return out
+	}
+	for i := 0; i < len(out); i++ {
+		for _, k := range out[i].referencedBy {
+			for _, each := range k.table.family(false) {
+				if !slices.Contains(out, each) {
+					out = append(out, each)
+				}
+			}
+		}
+	}
+	return out
+}
+
+// definitionLocks are those of CREATE TABLE: on what its foreign keys point to and what it inherits from.
+func (j *judgement) definitionLocks() {
+	def := j.Table
+	if def == nil {
+		return
+	}
+	for i := range def.Constraints {
+		j.lockObject(foreignRef(&def.Constraints[i]), ShareRowExclusive)
+	}
+	for i := range def.Columns {
+		for k := range def.Columns[i].Constraints {
+			j.lockObject(foreignRef(&def.Columns[i].Constraints[k]), ShareRowExclusive)
+		}
+	}
+	for _, o := range def.Inherits {
+		j.lockObject(o, ShareUpdateExclusive)
+	}
+	for _, l := range def.Likes {
+		j.lockObject(l.Table, AccessShare)
+	}
+}
+
+func foreignRef(def *ConstraintDef) Object {
+	if def.Type == ForeignKeyConstraint {
+		return def.Ref
+	}
+	return Object{}
+}
+
+// lockParentKeys locks what a partitioned table's foreign keys point to, because a new partition gets them too.
+func (j *judgement) lockParentKeys(parent *rel) {
+	for _, k := range parent.constraints {
+		if k.Type == ForeignKeyConstraint {
+			j.lock(k.ref, ShareRowExclusive)
+		}
+	}
+}
+
+// indexPartitions corrects the locks of a key on a partitioned table: before 18 the partitions are only indexed.
+func (j *judgement) indexPartitions() {
+	if j.rel == nil || j.rel.partitioned == 0 || j.c.Version >= 18 {
+		return
+	}
+	for i := range j.Locks {
+		if j.Locks[i].Relation != j.rel.String() {
+			j.Locks[i].Mode = Share
+		}
+	}
+}
+
+// writeEnds locks the tables that a write reaches by foreign keys with actions, and below a view.
+func (j *judgement) writeEnds() {
+	if j.rel == nil {
+		return
+	}
+	verb := ""
+	if len(j.Query.Writes) > 0 {
+		verb = j.Query.Writes[0].Verb
+	}
+	if j.rel.kind == View {
+		for _, below := range j.rel.reads {
+			j.lock(below, RowExclusive)
+		}
+	}
+	if verb == "delete" {
+		for _, k := range j.rel.referencedBy {
+			if k.OnDelete == 'c' || k.OnDelete == 'n' || k.OnDelete == 'd' {
+				j.lock(k.table, RowExclusive)
+			}
+		}
+	}
+}
+
+// upkeep locks every table where VACUUM or ANALYZE names none.
+func (j *judgement) upkeep() {
+	mode := j.desc.Effect.Lock
+	if !j.Flags.Has(AllObjects) && j.Kind != "cluster_all" {
+		if j.rel != nil && j.Kind != "analyze" {
+			for _, each := range j.rel.descendants() {
+				j.lock(each, mode)
+			}
+		}
+		return
+	}
+	for _, each := range j.c.sorted() {
+		if each.kind == Table || each.kind == MatView {
+			j.lock(each, mode)
+		}
+	}
+}
+
+// draws reports whether a default draws from the sequence.
+func (e *Expr) draws(c *Catalog, seq *rel) bool {
+	if e == nil {
+		return false
+	}
+	return slices.ContainsFunc(e.Functions, func(f FunctionUse) bool {
+		return f.Name == "nextval" && c.rel(sequenceOf(f.Literal)) == seq
+	})
+}
+
+// sequenceOf reads the name that nextval and setval are given as text.
+func sequenceOf(text string) Object {
+	parts := strings.Split(strings.ReplaceAll(text, `"`, ""), ".")
+	o := Object{Kind: Sequence, Relation: parts[len(parts)-1]}
+	if len(parts) > 1 {
+		o.Schema = parts[len(parts)-2]
+	}
+	return o
+}
+
+// functionUsers locks the tables whose indexes, defaults, constraints and triggers CASCADE takes with a function.
+func (j *judgement) functionUsers() {
+	name := j.On.Name
+	uses := func(e *Expr) bool {
+		return e != nil && slices.ContainsFunc(e.Functions, func(f FunctionUse) bool { return f.Name == name })
+	}
+	for _, r := range j.c.sorted() {
+		found := slices.ContainsFunc(r.indexes, func(i *index) bool { return uses(i.Where) || slices.ContainsFunc(i.Expressions, uses) }) ||
+			slices.ContainsFunc(r.columns, func(k *col) bool { return uses(k.def) || uses(k.expression) }) ||
+			slices.ContainsFunc(r.constraints, func(k *con) bool { return uses(k.Expr) }) ||
+			slices.ContainsFunc(r.triggers, func(t *trigger) bool { return t.Function.Name == name }) ||
+			slices.ContainsFunc(r.policies, func(p *policy) bool { return uses(p.Using) || uses(p.Check) }) ||
+			r.query != nil && slices.ContainsFunc(r.query.Functions, func(f FunctionUse) bool { return f.Name == name })
+		if found {
+			j.lock(r, AccessExclusive)
+			for _, v := range r.readers() {
+				if r.kind == View {
+					j.lock(v, AccessExclusive)
+				}
+			}
+		}
+	}
+}
+
+// extensionUsers locks the tables with a type, an operator class or a function of the extension.
+func (j *judgement) extensionUsers() {
+	ext := j.On.Name
+	for _, r := range j.c.sorted() {
+		typed := slices.ContainsFunc(r.columns, func(k *col) bool { return extensionOfType(k.typ.Name) == ext })
+		indexed := slices.ContainsFunc(r.indexes, func(i *index) bool {
+			return slices.ContainsFunc(i.OpClasses, func(class string) bool { return extensionOfClass(class) == ext })
+		})
+		foreign := r.foreign != "" && j.c.servers[r.foreign] == ext
+		if typed || indexed || foreign {
+			j.lock(r, AccessExclusive)
+			for _, v := range r.readers() {
+				j.lock(v, AccessExclusive)
+			}
+		}
+	}
+}
+
+// foreignTables locks the foreign tables of the servers that are meant.
+func (j *judgement) foreignTables(meant func(server string) bool) {
+	for _, r := range j.c.sorted() {
+		if r.foreign != "" && meant(r.foreign) {
+			j.lock(r, AccessExclusive)
+			for _, v := range r.readers() {
+				j.lock(v, AccessExclusive)
+			}
+		}
+	}
+}

@@ -1,0 +1,72 @@
+package phases
+
+// restore finds what a file takes away and puts back: a table swapped for a copy, a view dropped and made again. No
+// code can tell, as long as it happens in one transaction; the operation that took it is then an expand.
+func (c *Catalog) restore(a *Assessment) {
+	if !a.Transactional {
+		return
+	}
+	for _, l := range c.gone {
+		if l.shape == nil && l.fn == nil || !c.back(l) {
+			continue
+		}
+		for i := range a.Statements {
+			for j := range a.Statements[i].Operations {
+				op := &a.Statements[i].Operations[j]
+				if op.Kind == l.op.kind && op.On == l.op.on && op.Span == l.op.span && op.Phase == Contract {
+					op.Phase, op.Takes = Expand, nil
+					op.Why = "the file puts it back in the same shape"
+				}
+			}
+		}
+	}
+}
+
+// back reports whether something of the same name and at least the same shape stands where the lost object stood.
+func (c *Catalog) back(l lost) bool {
+	if l.fn != nil {
+		for _, f := range c.functions[key(l.object.Schema, l.object.Name)] {
+			if f.signature() == l.fn.signature() && f.Returns.String() == l.fn.Returns.String() && !f.refuses() && f.SecurityDefiner == l.fn.SecurityDefiner {
+				return true
+			}
+		}
+		return false
+	}
+	r := c.relations[key(l.shape.schema, l.shape.name)]
+	old := l.shape
+	if r == nil || r.unfollowed || old.unfollowed || len(r.columns) < len(old.columns) {
+		return false
+	}
+	if r.kind == View && old.kind == Table && (r.query == nil || !r.query.Simple) {
+		return false
+	}
+	if old.kind == View && r.kind == View && old.query != nil && old.query.Simple && !r.query.Simple {
+		return false
+	}
+	if r.kind != old.kind && (old.kind != Table || r.kind != View) {
+		return false
+	}
+	// SELECT * and INSERT without a list count columns from the left.
+	for i, k := range old.columns {
+		n := r.columns[i]
+		if n.name != k.name || n.typ.String() != k.typ.String() || n.notNull && !k.notNull {
+			return false
+		}
+		if r.kind == Table && (k.def != nil || k.identity != 0 || k.serial) && n.def == nil && n.identity == 0 && n.notNull {
+			return false
+		}
+	}
+	if r.kind == Table {
+		for _, i := range old.indexes {
+			if i.Unique && !r.uniqueOn(i.Columns) {
+				return false
+			}
+		}
+	}
+	for role, held := range old.grants {
+		if len(held) > 0 && !c.granted(r, role, held) {
+			return false
+		}
+	}
+	return len(old.grants) == 0 || len(r.grants) > 0
+}

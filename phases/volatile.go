@@ -1,0 +1,81 @@
+package phases
+
+import "strings"
+
+// callEffect says what calling a function means for a migration.
+type callEffect uint8
+
+const (
+	// unknownCall may do anything.
+	unknownCall callEffect = iota
+	// harmlessCall leaves schema and data as they are, however volatile it is.
+	harmlessCall
+	// sequenceCall sets a sequence.
+	sequenceCall
+)
+
+// acting are PostgreSQL's own functions that change something outside the session's transaction or run text as SQL.
+const acting = " query_to_xml query_to_xmlschema query_to_xml_and_xmlschema cursor_to_xml lo_unlink lo_import lo_export lo_put " +
+	"lo_from_bytea lowrite lo_create lo_creat lo_truncate lo_truncate64 pg_terminate_backend pg_cancel_backend pg_reload_conf pg_rotate_logfile " +
+	"pg_switch_wal pg_create_restore_point pg_promote pg_wal_replay_pause pg_wal_replay_resume " +
+	"pg_create_physical_replication_slot pg_create_logical_replication_slot pg_drop_replication_slot " +
+	"pg_replication_slot_advance pg_replication_origin_create pg_replication_origin_drop pg_logical_slot_get_changes " +
+	"pg_file_write pg_file_unlink pg_file_rename pg_extension_config_dump binary_upgrade_ pg_import_system_collations ts_stat ts_rewrite " +
+	"dblink dblink_exec dblink_connect pg_stat_reset pg_stat_statements_reset pg_nextoid pg_sync_replication_slots " +
+	"pg_restore_relation_stats pg_clear_relation_stats pg_restore_attribute_stats pg_clear_attribute_stats "
+
+// harmless tells what a function does that the catalog does not know.
+func harmless(use FunctionUse) callEffect {
+	if strings.HasPrefix(use.Name, "operator ") {
+		return harmlessCall
+	}
+	if use.Schema != "" && use.Schema != "pg_catalog" {
+		return unknownCall
+	}
+	if use.Name == "setval" {
+		return sequenceCall
+	}
+	if strings.Contains(acting, " "+use.Name+" ") {
+		return unknownCall
+	}
+	if isBuiltin(use.Name) {
+		return harmlessCall
+	}
+	return unknownCall
+}
+
+// volatile reports whether an expression may give another value for each row, so that a column with it as default is
+// written into every row. A function that neither PostgreSQL has nor the catalog knows counts as volatile.
+func (c *Catalog) volatile(e *Expr) bool {
+	if e == nil || e.Constant {
+		return false
+	}
+	for _, use := range e.Functions {
+		if strings.HasPrefix(use.Name, "operator ") {
+			return true
+		}
+		if all := c.funcs(use.Schema, use.Name); len(all) > 0 {
+			for _, f := range all {
+				if f.Volatility == 'v' {
+					return true
+				}
+			}
+			continue
+		}
+		builtin := (use.Schema == "" || use.Schema == "pg_catalog") && isBuiltin(use.Name)
+		if !builtin && !stableExtension(use.Name) || volatileBuiltins()[use.Name] {
+			return true
+		}
+	}
+	return e.Subquery
+}
+
+// extensionFunction reports whether an extension that was created has the function, and it is harmless.
+func (c *Catalog) extensionFunction(use FunctionUse) bool {
+	ext := extensionOfFunction(use.Name)
+	if ext == "" {
+		return false
+	}
+	_, ok := c.extensions[ext]
+	return ok
+}
