@@ -40,7 +40,7 @@ func (g *gatekeeper) judge(ctx context.Context) judge {
 
 func (g *gatekeeper) decide(change gate.Change) gate.Decision {
 	for i := range change.Takes {
-		change.Takes[i].Reach = g.reach.Of(change.Takes[i].Object)
+		change.Takes[i].Reach = g.reach.Of(change.Takes[i].Take)
 	}
 	d := gate.Decide(change, g.snapshot.Evidence, g.m.opts.Policy, g.snapshot.At)
 	if g.environment == Dev && !g.m.opts.GateDev {

@@ -135,11 +135,12 @@ func Checksum(src []byte) string {
 }
 
 // Check gives the first thing that keeps a file from being run, as a *FileError.
-func (m *Migration) Check() error {
-	f := m.File()
-	for _, p := range f.Problems {
+func (m *Migration) Check() error { return m.fault(m.File().Problems) }
+
+func (m *Migration) fault(problems []phases.Problem) error {
+	for _, p := range problems {
 		return &FileError{
-			Path: m.Path, Span: p.Span, Source: f.Text, Message: p.Message, Hint: p.Hint,
+			Path: m.Path, Span: p.Span, Source: m.File().Text, Message: p.Message, Hint: p.Hint,
 			Syntax: p.Code == phases.SyntaxProblem,
 		}
 	}

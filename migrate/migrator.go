@@ -188,7 +188,7 @@ func (m *Migrator) environment(l *Ledger) error {
 // locked does the work of a run. The caller holds the lock.
 func (m *Migrator) locked(ctx context.Context, s *session, files []*Migration) (Result, error) {
 	var r Result
-	l, err := m.prepare(ctx, s)
+	l, err := m.look(ctx, s)
 	if err != nil {
 		return r, err
 	}
@@ -198,6 +198,15 @@ func (m *Migrator) locked(ctx context.Context, s *session, files []*Migration) (
 	}
 	r.Total = len(t.applied)
 	if err := m.adopted(ctx, s, l, t); err != nil {
+		return r, err
+	}
+	// Whatever can be refused is refused before anything is written, the ledger included.
+	for _, f := range t.pending {
+		if err := f.Check(); err != nil {
+			return r, err
+		}
+	}
+	if err := m.prepare(ctx, s, l); err != nil {
 		return r, err
 	}
 	g := &gatekeeper{m: m, s: s, environment: l.Environment}
@@ -241,8 +250,8 @@ func (m *Migrator) hold(ctx context.Context, s *session, r *Result, h Held, l *L
 	return nil
 }
 
-// prepare reads the ledger again under the lock, creates or upgrades it, and registers the incoming release.
-func (m *Migrator) prepare(ctx context.Context, s *session) (*Ledger, error) {
+// look reads the ledger again under the lock: another runner may have been at work since the first look.
+func (m *Migrator) look(ctx context.Context, s *session) (*Ledger, error) {
 	if err := s.lookForLedger(ctx); err != nil {
 		return nil, err
 	}
@@ -250,12 +259,14 @@ func (m *Migrator) prepare(ctx context.Context, s *session) (*Ledger, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := m.environment(l); err != nil {
-		return nil, err
-	}
+	return l, m.environment(l)
+}
+
+// prepare creates or upgrades the ledger, and registers the incoming release.
+func (m *Migrator) prepare(ctx context.Context, s *session, l *Ledger) error {
 	created := l.Schema == 0
 	if err := s.upgradeLedger(ctx, l, m.opts.Environment); err != nil {
-		return nil, err
+		return err
 	}
 	if created {
 		m.opts.OnEvent(LedgerCreated{l.Environment})
@@ -263,13 +274,13 @@ func (m *Migrator) prepare(ctx context.Context, s *session) (*Ledger, error) {
 	for _, manifest := range m.opts.Manifests {
 		changed, err := evidence.Deploying(ctx, s.conn, manifest, m.opts.PawlVersion)
 		if err != nil {
-			return nil, classify(ctx, "register the release", err)
+			return classify(ctx, "register the release", err)
 		}
 		if changed {
 			m.opts.OnEvent(ReleaseRegistered{manifest.Consumer, manifest.Release, len(manifest.Statements)})
 		}
 	}
-	return l, nil
+	return nil
 }
 
 // lookForLedger sees a ledger that another runner created since the connection was made.

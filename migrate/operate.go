@@ -23,8 +23,11 @@ func (m *Migrator) with(ctx context.Context, f func(*session, *Ledger) error) er
 	if err := s.lock(ctx, m.opts.Wait, func(h Holder, waited time.Duration) { m.opts.OnEvent(Waiting{h, waited}) }); err != nil {
 		return err
 	}
-	l, err := m.prepare(ctx, s)
+	l, err := m.look(ctx, s)
 	if err != nil {
+		return err
+	}
+	if err := m.prepare(ctx, s, l); err != nil {
 		return err
 	}
 	if err := f(s, l); err != nil {

@@ -163,7 +163,7 @@ func (t *todo) plan(l *Ledger, order OutOfOrder, version int, decide judge) (*Pl
 			return nil, err
 		}
 		a := catalog.Assess(m.File())
-		if err := m.Check(); err != nil {
+		if err := m.fault(a.Problems); err != nil {
 			return nil, err
 		}
 		touch := touches(a)

@@ -49,17 +49,32 @@ type Mention struct {
 	Uses Use
 	// Named is true where the query names the object itself, false where it meets it by a star or by chance of tokens.
 	Named bool
+	// Through is true where the query also names something through which the object is reached.
+	Through bool
+	// Inside is true where the query also gets at the object through what runs inside of functions and triggers, which
+	// preparing the query does not look into.
+	Inside bool
 	// Unsure is true where the query meets the object only if what is put into it at run time names the object.
 	Unsure bool
 }
 
 // Meets tells which of the uses that the take affects the query makes. Reach lists further relations and functions
 // through which the taken object is reached without its own name: views, parents, functions; nil means none.
-func (m *Mentions) Meets(take Take, reach []Object) Mention { return m.MeetsRelation(take, reach, nil) }
+func (m *Mentions) Meets(take Take, reach []Reached) Mention {
+	if take.Certainty == Fails && take.Uses&Omit == 0 {
+		reach = slices.DeleteFunc(slices.Clone(reach), func(r Reached) bool { return r.View })
+	}
+	found := m.MeetsRelation(take, reach, nil)
+	if found.Uses != 0 {
+		found.Through = m.reaches(reach)
+		found.Inside = m.reaches(slices.DeleteFunc(slices.Clone(reach), func(r Reached) bool { return !r.Inside }))
+	}
+	return found
+}
 
 // MeetsRelation is Meets for a taken object whose relation has just these columns; nil means that they are not known.
 // A hole in a statement cannot stand for a relation that lacks a column which the statement names.
-func (m *Mentions) MeetsRelation(take Take, reach []Object, columns []string) Mention {
+func (m *Mentions) MeetsRelation(take Take, reach []Reached, columns []string) Mention {
 	if len(m.Patterns) > 0 || m.Among != nil {
 		sure := *m
 		sure.Patterns, sure.Among = nil, nil
@@ -81,7 +96,7 @@ func (m *Mentions) MeetsRelation(take Take, reach []Object, columns []string) Me
 }
 
 // pieceMeets judges a piece of a statement, of which nobody knows what else stands in the statement.
-func (m *Mentions) pieceMeets(take Take, reach []Object, patterns []string, among map[string]bool) Mention {
+func (m *Mentions) pieceMeets(take Take, reach []Reached, patterns []string, among map[string]bool) Mention {
 	if take.Everything {
 		return Mention{Uses: AnyUse}
 	}
@@ -107,8 +122,8 @@ func (m *Mentions) pieceMeets(take Take, reach []Object, patterns []string, amon
 }
 
 // reachesAny reports whether one of the objects through which a relation is reached is among the given ones.
-func (m *Mentions) reachesAny(reach []Object, among map[string]bool) bool {
-	return slices.ContainsFunc(reach, func(o Object) bool { return among[firstOf(o.Relation, o.Name)] })
+func (m *Mentions) reachesAny(reach []Reached, among map[string]bool) bool {
+	return slices.ContainsFunc(reach, func(o Reached) bool { return among[firstOf(o.Relation, o.Name)] })
 }
 
 // has reports whether a name is named, or may be by a pattern.
@@ -137,7 +152,7 @@ func matches(pattern, name string) bool {
 	}
 }
 
-func (m *Mentions) meets(take Take, reach []Object) Mention {
+func (m *Mentions) meets(take Take, reach []Reached) Mention {
 	if take.Everything {
 		return Mention{Uses: AnyUse}
 	}
@@ -152,7 +167,9 @@ func (m *Mentions) meets(take Take, reach []Object) Mention {
 	case Constraint, Trigger, Rule, Policy:
 		return m.relationMeets(take.Object.Schema, take.Object.Relation, take.Uses, reach)
 	case EnumValue:
-		if slices.ContainsFunc(m.Strings, func(s string) bool { return strings.Contains(s, take.Object.Column) || isPattern(s) && matches(s, take.Object.Column) }) {
+		if slices.ContainsFunc(m.Strings, func(s string) bool {
+			return strings.Contains(s, take.Object.Column) || isPattern(s) && matches(s, take.Object.Column)
+		}) {
 			return Mention{Uses: Value, Named: true}
 		}
 		return m.named(take.Object.Name, take.Uses, reach)
@@ -177,7 +194,7 @@ func firstOf(a, b string) string {
 	return b
 }
 
-func (m *Mentions) named(name string, uses Use, reach []Object) Mention {
+func (m *Mentions) named(name string, uses Use, reach []Reached) Mention {
 	if m.has(name) || m.stringNames(name) {
 		return Mention{Uses: uses, Named: true}
 	}
@@ -189,7 +206,7 @@ func (m *Mentions) named(name string, uses Use, reach []Object) Mention {
 
 // tokensMeet reads an unparsed text in the strictest way: the relation's name among the tokens is enough, for the
 // text may reach any of its columns.
-func (m *Mentions) tokensMeet(take Take, reach []Object) Mention {
+func (m *Mentions) tokensMeet(take Take, reach []Reached) Mention {
 	for _, name := range []string{take.Object.Relation, take.Object.Name} {
 		if name != "" && (m.has(name) || m.stringNames(name)) {
 			return Mention{Uses: take.Uses, Named: take.Object.Column != "" && m.has(take.Object.Column)}
@@ -201,7 +218,7 @@ func (m *Mentions) tokensMeet(take Take, reach []Object) Mention {
 	return Mention{}
 }
 
-func (m *Mentions) relationMeets(schema, name string, uses Use, reach []Object) Mention {
+func (m *Mentions) relationMeets(schema, name string, uses Use, reach []Reached) Mention {
 	var found Use
 	for _, r := range m.Relations {
 		if r.is(schema, name) {
@@ -220,7 +237,7 @@ func (m *Mentions) relationMeets(schema, name string, uses Use, reach []Object) 
 	return Mention{}
 }
 
-func (m *Mentions) columnMeets(take Take, reach []Object) Mention {
+func (m *Mentions) columnMeets(take Take, reach []Reached) Mention {
 	object, uses := take.Object, take.Uses
 	var met Use
 	named, relation := false, false
@@ -232,7 +249,8 @@ func (m *Mentions) columnMeets(take Take, reach []Object) Mention {
 		if r.Uses&Insert != 0 {
 			switch {
 			case r.Columns == nil && r.Uses&Star != 0:
-				met |= Star | Insert
+				// The values go to the first columns of the table: this one may be among them, or be left out.
+				met |= Star | Insert | Omit
 			case r.lists(object.Column):
 				met |= Insert
 				named = true
@@ -272,11 +290,11 @@ func (m *Mentions) columnMeets(take Take, reach []Object) Mention {
 }
 
 // reaches reports whether the query names one of the objects.
-func (m *Mentions) reaches(objects []Object) bool {
+func (m *Mentions) reaches(objects []Reached) bool {
 	for _, o := range objects {
 		name := firstOf(o.Relation, o.Name)
 		for _, r := range m.Relations {
-			if r.is(o.Schema, name) {
+			if r.is(o.Schema, name) && (!o.Writes && !o.View || r.Uses&(Insert|Update|Delete) != 0) {
 				return true
 			}
 		}

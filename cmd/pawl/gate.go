@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -19,6 +20,7 @@ func newGateCommand(a *app) *cobra.Command {
 	var after string
 	var refs []string
 	var pgVersion int
+	var where string
 	cmd := &cobra.Command{
 		Use:   "gate",
 		Short: "Decide whether pending contracts may go through, and why not",
@@ -27,7 +29,8 @@ or, with --after and --refs, against the given manifests and without a database 
 
 Exit codes: 0 everything is allowed; 1 something is blocked; 3 something is not known.`,
 		Example: `  pawl gate                                                      # against the ledger's releases
-  pawl gate --after 0041 --refs gateway.json --refs worker.json  # offline: files up to 0041 are deployed`,
+  pawl gate --after 0041 --refs gateway.json --refs worker.json  # offline: files up to 0041 are deployed
+  pawl gate --after 0041 --refs gateway.json --shadow embedded   # and PostgreSQL judges every statement`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			offline := after != "" || len(refs) > 0
@@ -37,7 +40,7 @@ Exit codes: 0 everything is allowed; 1 something is blocked; 3 something is not 
 			var list []migrationJSON
 			var err error
 			if offline {
-				list, err = a.gateOffline(&r, after, refs, pgVersion)
+				list, err = a.gateOffline(cmd.Context(), &r, after, refs, where, pgVersion)
 			} else {
 				list, err = a.gateOnline(cmd.Context(), &r)
 			}
@@ -60,6 +63,7 @@ Exit codes: 0 everything is allowed; 1 something is blocked; 3 something is not 
 	f.StringVar(&after, "after", "", "the last migration that is deployed; later files are judged in order")
 	f.StringSliceVar(&refs, "refs", nil, "manifest of a release that may run; may be repeated")
 	f.IntVar(&pgVersion, "pg-version", 0, "PostgreSQL major to judge for without a database (default: the oldest supported)")
+	f.StringVar(&where, "shadow", "", `ask a PostgreSQL too: "embedded" starts a throwaway server, a URL names one where a database may be made`)
 	_ = cmd.MarkFlagFilename("refs", "json")
 	return cmd
 }
@@ -139,7 +143,7 @@ func (a *app) printDecision(m *migrate.Migration, phase phases.Phase, d gate.Dec
 
 // gateOffline judges files against manifests, without a database: what code reaches through views and functions is
 // known as far as the earlier files tell.
-func (a *app) gateOffline(r *runFlags, after string, refs []string, pgVersion int) ([]migrationJSON, error) {
+func (a *app) gateOffline(ctx context.Context, r *runFlags, after string, refs []string, where string, pgVersion int) (list []migrationJSON, err error) {
 	policy, err := r.gatePolicy()
 	if err != nil {
 		return nil, err
@@ -160,26 +164,51 @@ func (a *app) gateOffline(r *runFlags, after string, refs []string, pgVersion in
 		}
 		e.Releases = append(e.Releases, gate.Release{Consumer: m.Consumer, ID: m.Release, Why: []gate.Eligibility{gate.WhyGiven}, Manifest: m.Gate()})
 	}
+	var judge *shadow
+	if where != "" {
+		if judge, err = startShadow(ctx, where, pgVersion); err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, judge.close(ctx)) }()
+	}
 	catalog := phases.NewCatalog(pgVersion)
-	list := []migrationJSON{}
+	list = []migrationJSON{}
 	marked := false
 	for _, m := range files {
 		if m.Version.Compare(last) <= 0 {
 			catalog.Assess(m.File())
+			if judge != nil {
+				if err := judge.replay(ctx, m.File()); err != nil {
+					return nil, err
+				}
+			}
 			continue
 		}
 		if !marked {
-			catalog.Mark()
 			marked = true
+			catalog.Mark()
+			if judge != nil {
+				if err := judge.know(ctx, e.Releases); err != nil {
+					return nil, err
+				}
+			}
 		}
 		assessment := catalog.Assess(m.File())
-		if err := m.Check(); err != nil {
-			return nil, err
+		change := migrate.ChangeOf(assessment)
+		if judge != nil {
+			proofs, reach, err := judge.apply(ctx, m.File())
+			if err != nil {
+				return nil, err
+			}
+			e.Proofs, e.Unproved = proofs, judge.failed
+			for i := range change.Takes {
+				change.Takes[i].Reach = reach.Of(change.Takes[i].Take)
+			}
 		}
 		d := gate.Decision{Allowed: true, Verdict: gate.Unaffected}
-		asked := migrate.Gated(assessment)
+		asked := migrate.Gated(assessment) || judge != nil
 		if asked {
-			d = gate.Decide(migrate.ChangeOf(assessment), e, policy, time.Now())
+			d = gate.Decide(change, e, policy, time.Now())
 		}
 		a.printDecision(m, assessment.Phase, d, asked)
 		list = append(list, decisionJSON(m, assessment.Phase, d))

@@ -24,6 +24,7 @@ held; 1 refused; 2 usage; 3 unknown; 4 transient, try again; 5 failure; 130 and 
   pawl migrate --on-blocked=fail                 # exit 1 or 3 if a contract is held`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			a.working = true
 			m, err := a.migrator(&r)
 			if err != nil {
 				return err

@@ -23,8 +23,8 @@ back, needs what it takes. Hooks of the deployment record the events; a person c
   pawl release live gateway r42
   pawl release retire gateway r41 --reason "image deleted"
   pawl release list`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args: cobra.ArbitraryArgs,
+		RunE: subcommand,
 	}
 	var r runFlags
 	register := &cobra.Command{

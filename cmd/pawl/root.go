@@ -29,6 +29,8 @@ type app struct {
 	stdout, stderr io.Writer
 	env            func(string) (string, bool)
 	flags          sharedFlags
+	// working is true for commands that work on a database for a while and tell about it as they go.
+	working bool
 }
 
 // sharedFlags are the flags of the root command.
@@ -57,7 +59,8 @@ DATABASE_URL and the PG… variables of libpq.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Version:       pawlVersion(),
-		Args:          cobra.NoArgs,
+		Args:          cobra.ArbitraryArgs,
+		RunE:          subcommand,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			return a.configure(cmd)
 		},
@@ -105,6 +108,19 @@ DATABASE_URL and the PG… variables of libpq.`,
 	return cmd
 }
 
+// subcommand is what a command does that only groups others: it shows its help, or says that there is no such command.
+func subcommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return cmd.Help()
+	}
+	hint := fmt.Sprintf("see `%s --help`", cmd.CommandPath())
+	cmd.SuggestionsMinimumDistance = 2
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		hint = fmt.Sprintf("did you mean `%s %s`?", cmd.CommandPath(), near[0])
+	}
+	return &usageError{message: fmt.Sprintf("unknown command %q of `%s`", args[0], cmd.CommandPath()), hint: hint}
+}
+
 func eachCommand(c *cobra.Command, f func(*cobra.Command)) {
 	f(c)
 	for _, sub := range c.Commands() {
@@ -128,7 +144,7 @@ func pawlVersion() string {
 	return "dev"
 }
 
-// logs reports whether the output of a running command is for machines: JSON was asked for, or nobody watches.
+// logs reports whether what a command tells is for machines: JSON was asked for, or it works where nobody watches.
 func (a *app) logs() bool {
 	switch a.flags.format {
 	case "json":
@@ -136,7 +152,7 @@ func (a *app) logs() bool {
 	case "text":
 		return false
 	}
-	return !terminal(a.stderr) && !terminal(a.stdout)
+	return a.working && !terminal(a.stderr) && !terminal(a.stdout)
 }
 
 func terminal(w io.Writer) bool {

@@ -15,9 +15,24 @@ import (
 // rather than too little. The nil Reach reaches nothing.
 type Reach struct {
 	objects []reachable
-	// by lists for each object those that use it.
-	by map[int][]int
+	// by lists for each object the ways that lead to it.
+	by map[int][]way
 }
+
+// way is one step: through the object with this index.
+type way struct {
+	through int
+	kind    string
+}
+
+// The kinds of ways, as the query below names them.
+const (
+	wayView    = "view"
+	wayInherit = "inherit"
+	wayTrigger = "trigger"
+	wayUse     = "use"
+	wayBody    = "body"
+)
 
 type reachable struct {
 	object phases.Object
@@ -39,20 +54,20 @@ where n.nspname not in ('pg_catalog', 'information_schema', 'pawl') and n.nspnam
   and not exists (select from pg_depend d where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e')`
 	// Each row: the first object is reached through the second.
 	const edges = `
-select d.refobjid::bigint, r.ev_class::bigint from pg_depend d join pg_rewrite r on r.oid = d.objid
+select d.refobjid::bigint, r.ev_class::bigint, 'view' from pg_depend d join pg_rewrite r on r.oid = d.objid
 where d.classid = 'pg_rewrite'::regclass and d.refclassid in ('pg_class'::regclass, 'pg_proc'::regclass) and d.refobjid <> r.ev_class
-union select inhrelid::bigint, inhparent::bigint from pg_inherits
-union select inhparent::bigint, inhrelid::bigint from pg_inherits
-union select tgfoid::bigint, tgrelid::bigint from pg_trigger
-union select d.refobjid::bigint, a.adrelid::bigint from pg_depend d join pg_attrdef a on a.oid = d.objid
+union select inhrelid::bigint, inhparent::bigint, 'inherit' from pg_inherits
+union select inhparent::bigint, inhrelid::bigint, 'inherit' from pg_inherits
+union select tgfoid::bigint, tgrelid::bigint, 'trigger' from pg_trigger
+union select d.refobjid::bigint, a.adrelid::bigint, 'trigger' from pg_depend d join pg_attrdef a on a.oid = d.objid
 where d.classid = 'pg_attrdef'::regclass and d.refclassid in ('pg_proc'::regclass, 'pg_class'::regclass) and d.refobjid <> a.adrelid
-union select d.refobjid::bigint, c.conrelid::bigint from pg_depend d join pg_constraint c on c.oid = d.objid
+union select d.refobjid::bigint, c.conrelid::bigint, 'trigger' from pg_depend d join pg_constraint c on c.oid = d.objid
 where d.classid = 'pg_constraint'::regclass and d.refclassid = 'pg_proc'::regclass and c.conrelid <> 0
-union select d.refobjid::bigint, p.polrelid::bigint from pg_depend d join pg_policy p on p.oid = d.objid
+union select d.refobjid::bigint, p.polrelid::bigint, 'use' from pg_depend d join pg_policy p on p.oid = d.objid
 where d.classid = 'pg_policy'::regclass and d.refclassid in ('pg_proc'::regclass, 'pg_class'::regclass) and d.refobjid <> p.polrelid
-union select d.refobjid::bigint, d.objid::bigint from pg_depend d
+union select d.refobjid::bigint, d.objid::bigint, 'use' from pg_depend d
 where d.classid = 'pg_proc'::regclass and d.refclassid in ('pg_class'::regclass, 'pg_proc'::regclass)`
-	r := &Reach{by: map[int][]int{}}
+	r := &Reach{by: map[int][]way{}}
 	ids := map[int64]int{}
 	rows, err := conn.Query(ctx, objects)
 	if err != nil {
@@ -82,54 +97,77 @@ where d.classid = 'pg_proc'::regclass and d.refclassid in ('pg_class'::regclass,
 	defer rows.Close()
 	for rows.Next() {
 		var used, by int64
-		if err := rows.Scan(&used, &by); err != nil {
+		var kind string
+		if err := rows.Scan(&used, &by, &kind); err != nil {
 			return nil, fmt.Errorf("read the database's dependencies: %w", err)
 		}
 		u, ok1 := ids[used]
 		b, ok2 := ids[by]
 		if ok1 && ok2 {
-			r.by[u] = append(r.by[u], b)
+			r.by[u] = append(r.by[u], way{b, kind})
 		}
 	}
 	return r, rows.Err()
 }
 
-// Of gives the objects through which the given one is reached, itself left out.
-func (r *Reach) Of(o phases.Object) []phases.Object {
+// Of gives the objects through which what is taken is reached, itself left out. PostgreSQL refuses to drop a function
+// that a trigger, a view or a default calls, so from such a function only the ways through bodies of other functions
+// lead on, of which PostgreSQL does not know.
+func (r *Reach) Of(take phases.Take) []phases.Reached {
 	if r == nil {
 		return nil
 	}
-	reached := map[int]bool{}
+	o := take.Object
+	found := map[int]phases.Reached{}
 	var queue []int
-	visit := func(i int) {
-		if !reached[i] {
-			reached[i] = true
-			queue = append(queue, i)
+	visit := func(i int, how phases.Reached) {
+		how.Object = r.objects[i].object
+		old, seen := found[i]
+		if seen {
+			// The least restricted of several ways counts, and a way inside of functions is never forgotten.
+			how.Writes, how.View, how.Inside = how.Writes && old.Writes, how.View && old.View, how.Inside || old.Inside
+			if how == old {
+				return
+			}
 		}
+		found[i] = how
+		queue = append(queue, i)
 	}
 	for i, other := range r.objects {
 		if names(other.object, o) {
-			visit(i)
+			visit(i, phases.Reached{})
 		}
 	}
 	for len(queue) > 0 {
 		i := queue[0]
 		queue = queue[1:]
-		for _, by := range r.by[i] {
-			visit(by)
+		how, here := found[i], r.objects[i].object
+		first := names(here, o)
+		function := here.Kind == phases.Function
+		for _, w := range r.by[i] {
+			if first && function && take.Certainty == phases.Fails && w.kind != wayBody {
+				continue
+			}
+			next := phases.Reached{Inside: how.Inside || function, Writes: how.Writes && !function, View: how.View && !function}
+			switch w.kind {
+			case wayTrigger:
+				next.Writes = true
+			case wayView:
+				next.View = !next.Inside
+			}
+			visit(w.through, next)
 		}
-		name := r.objects[i].object.Relation + r.objects[i].object.Name
-		word := regexp.MustCompile(`(?i)(^|[^\w$])` + regexp.QuoteMeta(name) + `($|[^\w$])`)
+		word := regexp.MustCompile(`(?i)(^|[^\w$])` + regexp.QuoteMeta(here.Relation+here.Name) + `($|[^\w$])`)
 		for j, other := range r.objects {
-			if !reached[j] && other.body != "" && word.MatchString(other.body) {
-				visit(j)
+			if _, seen := found[j]; !seen && other.body != "" && word.MatchString(other.body) {
+				visit(j, phases.Reached{Inside: true})
 			}
 		}
 	}
-	var out []phases.Object
+	var out []phases.Reached
 	for i := range r.objects {
-		if reached[i] && !names(r.objects[i].object, o) {
-			out = append(out, r.objects[i].object)
+		if how, ok := found[i]; ok && !names(how.Object, o) {
+			out = append(out, how)
 		}
 	}
 	return out

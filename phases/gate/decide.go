@@ -62,7 +62,7 @@ type Taken struct {
 	Summary string
 	Span    phases.Span
 	// Reach are the other objects through which code gets at the taken one without naming it.
-	Reach []phases.Object
+	Reach []phases.Reached
 	// Columns are all columns of the taken object's relation before the change; nil where they are not known. A hole in
 	// a statement cannot stand for a relation that lacks a column which the statement names.
 	Columns []string
@@ -74,9 +74,29 @@ type Evidence struct {
 	Releases []Release
 	// Registered is false when no consumer was ever registered: then nobody knows who uses the database.
 	Registered bool
+	// Proofs are what PostgreSQL said of the statements before and after the change, by Query.ID; nil where it was not
+	// asked, and then the mentions alone decide.
+	Proofs map[string]Proof
+	// Unproved says why what PostgreSQL accepted proves nothing: part of the history could not be replayed where it was
+	// asked. Its refusals count all the same. Empty where everything was replayed.
+	Unproved string
 	// Failures name sources that could not be read; any of them makes every decision Unknown.
 	Failures []string
 }
+
+// Proof is what PostgreSQL said of one text before and after a change.
+type Proof struct {
+	// Before and After are the server's messages where it refused to prepare or to plan the text; empty where it did
+	// not. Code is the SQLSTATE of After.
+	Before, After, Code string
+	// Changed says what differs for a client that looks at types; empty for nothing.
+	Changed string
+	// Blind is true for statements whose names PostgreSQL does not look up before it executes them.
+	Blind bool
+}
+
+// clears reports whether the proof settles that the text still works, as far as preparing and planning can tell.
+func (p Proof) clears() bool { return !p.Blind && p.Before == "" && p.After == "" }
 
 // Finding is one reason behind a decision.
 type Finding struct {
@@ -92,6 +112,8 @@ type Finding struct {
 	// Site is where the statement stands in the consumer's source; zero where that is not known.
 	Site  Site
 	Query string
+	// Code is PostgreSQL's SQLSTATE where it was asked and refused.
+	Code string
 	// Message says what is wrong, Next what to do about it.
 	Message, Next string
 	// Until is when the release stops being eligible by itself; zero means not by time alone.
@@ -138,7 +160,7 @@ func (d Decision) Until() time.Time {
 // is allowed only if for each eligible release it is known, completely, that it sends nothing the change affects.
 func Decide(change Change, evidence Evidence, policy Policy, now time.Time) Decision {
 	d := Decision{At: now, Verdict: Unaffected}
-	if len(change.Takes) == 0 && change.Phase != phases.Unknown {
+	if len(change.Takes) == 0 && change.Phase != phases.Unknown && evidence.Proofs == nil {
 		d.Allowed = true
 		return d
 	}
@@ -149,7 +171,7 @@ func Decide(change Change, evidence Evidence, policy Policy, now time.Time) Deci
 		})
 	}
 	d.opaque(change)
-	if !evidence.Registered {
+	if !evidence.Registered && len(change.Takes) > 0 {
 		d.add(Finding{
 			Verdict: Unknown,
 			Message: "no release of any consumer is registered, so nobody knows which code uses this database",
@@ -157,7 +179,7 @@ func Decide(change Change, evidence Evidence, policy Policy, now time.Time) Deci
 		})
 	}
 	for _, r := range evidence.Releases {
-		d.release(change, r)
+		d.release(change, r, evidence)
 	}
 	slices.SortStableFunc(d.Findings, func(a, b Finding) int { return cmp.Compare(b.Verdict, a.Verdict) })
 	blocks := Unknown
@@ -195,38 +217,32 @@ func (d *Decision) opaque(change Change) {
 	}
 }
 
-func (d *Decision) release(change Change, r Release) {
+func (d *Decision) release(change Change, r Release, evidence Evidence) {
 	d.Checked.Releases++
 	base := Finding{Consumer: r.Consumer, Release: r.ID, Why: r.Why, Since: r.Since, Until: r.Until}
+	takes := len(change.Takes) > 0 || change.Phase == phases.Unknown
 	if r.Manifest == nil {
-		f := base
-		f.Verdict = Unknown
-		f.Message = "this release has no manifest, so what it sends is not known"
-		f.Next = fmt.Sprintf("register its manifest (`pawl release register FILE`), or, if it never runs again, `pawl release retire %s %s --reason …`", r.Consumer, r.ID)
-		d.add(f)
+		if takes {
+			f := base
+			f.Verdict = Unknown
+			f.Message = "this release has no manifest, so what it sends is not known"
+			f.Next = fmt.Sprintf("register its manifest (`pawl release register FILE`), or, if it never runs again, `pawl release retire %s %s --reason …`", r.Consumer, r.ID)
+			d.add(f)
+		}
 		return
 	}
-	if !r.Manifest.Complete {
+	if !r.Manifest.Complete && takes {
 		f := base
 		f.Verdict = Unknown
-		f.Message = "its manifest is partial: " + cmp.Or(strings.Join(r.Manifest.Reasons, "; "), "no reason is given") + unnamed(change, r.Manifest.Words)
+		f.Message = "its manifest is partial: " + cmp.Or(strings.Join(r.Manifest.Reasons, "; "), "no reason is given")
 		f.Next = "settle the call sites that it lists and register the manifest again"
 		d.add(f)
 	}
 	d.Checked.Statements += len(r.Manifest.Queries)
-	for _, t := range change.Takes {
-		if t.Everything {
-			continue
-		}
-		for _, q := range r.Manifest.Queries {
-			m := q.Mentions.MeetsRelation(t.Take, t.Reach, t.Columns)
-			if m.Uses == 0 {
-				continue
-			}
-			f := base
-			f.Object, f.Uses, f.Query, f.Span = t.Object, m.Uses, q.Text, t.Span
-			f.Verdict, f.Message = judge(t, m, q)
-			f.Next = next(r, t)
+	for _, q := range r.Manifest.Queries {
+		for _, f := range query(change, r, q, evidence) {
+			f.Consumer, f.Release, f.Why, f.Since, f.Until = r.Consumer, r.ID, r.Why, r.Since, r.Until
+			f.Query = q.Text
 			if len(q.Sites) == 0 {
 				d.add(f)
 			}
@@ -238,23 +254,67 @@ func (d *Decision) release(change Change, r Release) {
 	}
 }
 
-// unnamed says which of the taken objects no word of a release's source names, for a person who has to decide about a
-// manifest that is partial.
-func unnamed(change Change, words map[string]bool) string {
-	if words == nil {
-		return ""
+// query gives the findings on one statement of a release. Where PostgreSQL was asked, its word counts for all that
+// preparing and planning can see; for the rest the mentions do.
+func query(change Change, r Release, q Query, evidence Evidence) []Finding {
+	var found []Finding
+	proof, asked := evidence.Proofs[q.ID]
+	asked = asked && q.ID != ""
+	if asked && proof.Before == "" && proof.After != "" {
+		f := Finding{Verdict: Broken, Code: proof.Code, Message: "PostgreSQL refuses it afterwards: " + proof.After}
+		if t, m, ok := firstMet(change, q); ok {
+			f.Object, f.Uses, f.Span, f.Next = t.Object, m.Uses, t.Span, next(r, t)
+		} else {
+			f.Next = fmt.Sprintf("deploy a %s release whose statement suits both shapes first", r.Consumer)
+		}
+		return []Finding{f}
 	}
-	var names []string
+	if asked && proof.Changed != "" {
+		f := Finding{Verdict: Changed, Message: proof.Changed, Next: fmt.Sprintf("make sure that %s reads this result by name and takes the new type", r.Consumer)}
+		if t, m, ok := firstMet(change, q); ok {
+			f.Object, f.Uses, f.Span = t.Object, m.Uses, t.Span
+		}
+		found = append(found, f)
+	}
 	for _, t := range change.Takes {
-		name := cmp.Or(t.Object.Relation, t.Object.Name)
-		if name != "" && !words[strings.ToLower(name)] && !slices.Contains(names, name) {
-			names = append(names, name)
+		if t.Everything {
+			continue
+		}
+		m := q.Mentions.Meets(t.Take, t.Reach)
+		if m.Uses == 0 || asked && evidence.Unproved == "" && proof.clears() && settled(t, m) {
+			continue
+		}
+		f := Finding{Object: t.Object, Uses: m.Uses, Span: t.Span, Next: next(r, t)}
+		f.Verdict, f.Message = judge(t, m, q)
+		if asked && proof.Before != "" && f.Verdict > Unknown {
+			f.Verdict, f.Message = Unknown, f.Message+"; PostgreSQL cannot tell, for it refuses the statement already now: "+proof.Before
+		}
+		found = append(found, f)
+	}
+	return found
+}
+
+func firstMet(change Change, q Query) (Taken, phases.Mention, bool) {
+	for _, t := range change.Takes {
+		if m := q.Mentions.Meets(t.Take, t.Reach); m.Uses != 0 && !t.Everything {
+			return t, m, true
 		}
 	}
-	if len(names) == 0 {
-		return ""
+	return Taken{}, phases.Mention{}, false
+}
+
+// settled reports whether preparing and planning see everything about this kind of use, so that a statement which
+// passes them is proved to work. They look names up; they see neither values nor what runs inside of functions.
+func settled(t Taken, m phases.Mention) bool {
+	if t.Certainty != phases.Fails || m.Uses&(phases.Omit|phases.Value) != 0 || m.Inside {
+		return false
 	}
-	return "; no word of its source is " + strings.Join(names, ", ")
+	switch t.Object.Kind {
+	case phases.Table, phases.Column, phases.View, phases.MatView, phases.Sequence, phases.Type, phases.Domain, phases.Attribute,
+		phases.Function, phases.Schema, phases.Index, phases.Constraint:
+		return true
+	}
+	return false
 }
 
 // judge says how bad it is that a query meets a take.

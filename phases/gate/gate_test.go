@@ -219,13 +219,16 @@ func TestColumnWithoutItsName(t *testing.T) {
 func TestReach(t *testing.T) {
 	t.Parallel()
 	change := dropEmail()
-	change.Takes[0].Reach = []phases.Object{
-		{Kind: phases.Table, Schema: "public", Relation: "v_users"},
-		{Kind: phases.Function, Schema: "public", Name: "get_users"},
+	change.Takes[0].Reach = []phases.Reached{
+		{Object: phases.Object{Kind: phases.Table, Schema: "public", Relation: "v_users"}},
+		{Object: phases.Object{Kind: phases.Function, Schema: "public", Name: "get_users"}, Inside: true},
+		{Object: phases.Object{Kind: phases.Table, Schema: "public", Relation: "audited"}, Inside: true, Writes: true},
 	}
 	for text, broken := range map[string]bool{
 		"select id from v_users":        true,
 		"select id from get_users()":    true,
+		"select id from audited":        false,
+		"delete from audited":           true,
 		"select id from other":          false,
 		"select id from x.v_users":      false,
 		"select id from public.v_users": true,

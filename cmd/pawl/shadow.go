@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/bitvault/pawl/internal/pgserver"
+	"github.com/bitvault/pawl/migrate"
+	"github.com/bitvault/pawl/phases"
+	"github.com/bitvault/pawl/phases/evidence"
+	"github.com/bitvault/pawl/phases/gate"
+)
+
+// shadow is a throwaway database that goes through the migrations one by one, so that PostgreSQL itself can be asked
+// what each of them does to the statements of the releases.
+type shadow struct {
+	conn *pgx.Conn
+	stop func() error
+
+	ids, texts []string
+	last       []evidence.Prepared
+	reach      *evidence.Reach
+	// failed is the first statement of the history that could not be replayed; empty for none. From then on what the
+	// shadow accepts proves nothing.
+	failed string
+}
+
+// startShadow makes the database: on a server of its own, or as a new database on the server that a URL names.
+func startShadow(ctx context.Context, where string, major int) (*shadow, error) {
+	s := &shadow{}
+	url := where
+	if where == "embedded" {
+		server, err := pgserver.Start(ctx, pgserver.Options{Major: major, Private: true})
+		if err != nil {
+			return nil, fmt.Errorf("start the shadow server: %w", err)
+		}
+		s.stop = server.Stop
+		if url, err = server.CreateDatabase(ctx, "shadow", ""); err != nil {
+			return nil, errors.Join(err, server.Stop())
+		}
+	} else {
+		admin, err := pgx.ParseConfig(where)
+		if err != nil {
+			return nil, &usageError{message: "--shadow is \"embedded\" or the URL of a server on which a database may be made and dropped: " + lastError(err)}
+		}
+		if s.stop, err = createShadow(ctx, admin); err != nil {
+			return nil, err
+		}
+	}
+	config, err := pgx.ParseConfig(url)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("read the shadow's URL: %w", err), s.stop())
+	}
+	if where != "embedded" {
+		config.Database = shadowName
+	}
+	config.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol
+	config.RuntimeParams["application_name"] = "pawl shadow"
+	config.RuntimeParams["lock_timeout"] = "10s"
+	config.RuntimeParams["statement_timeout"] = "60s"
+	config.OnNotice = func(*pgconn.PgConn, *pgconn.Notice) {}
+	if s.conn, err = pgx.ConnectConfig(ctx, config); err != nil {
+		return nil, errors.Join(fmt.Errorf("connect to the shadow: %w", err), s.stop())
+	}
+	return s, nil
+}
+
+const shadowName = "pawl_shadow"
+
+// createShadow makes a database beside the one that the URL names, and gives what drops it again.
+func createShadow(ctx context.Context, config *pgx.ConnConfig) (func() error, error) {
+	admin, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return nil, &migrate.TransientError{Message: "no connection to the shadow's server", Err: err}
+	}
+	drop := func() error {
+		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+		defer cancel()
+		_, err := admin.Exec(clean, "drop database if exists "+shadowName+" with (force)")
+		return errors.Join(err, admin.Close(clean))
+	}
+	if _, err := admin.Exec(ctx, "create database "+shadowName); err != nil {
+		return nil, errors.Join(fmt.Errorf("make the shadow database: %w", err), admin.Close(ctx))
+	}
+	return drop, nil
+}
+
+func (s *shadow) close(ctx context.Context) error {
+	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
+	return errors.Join(s.conn.Close(clean), s.stop())
+}
+
+// replay runs a file as psql would: statement by statement, each by itself unless the file says otherwise.
+func (s *shadow) replay(ctx context.Context, f *phases.File) error {
+	defer s.tidy(ctx)
+	for _, st := range f.Statements {
+		var err error
+		if st.CopyData != nil {
+			rows := f.Text[st.CopyData.Start.Offset:st.CopyData.End.Offset]
+			_, err = s.conn.PgConn().CopyFrom(ctx, strings.NewReader(rows), st.Text)
+		} else {
+			_, err = s.conn.PgConn().Exec(ctx, st.Text).ReadAll()
+		}
+		if err == nil {
+			continue
+		}
+		if ctx.Err() != nil || s.conn.IsClosed() {
+			return fmt.Errorf("replay %s on the shadow: %w", f.Path, err)
+		}
+		if s.failed == "" {
+			s.failed = fmt.Sprintf("%s:%d: %s", f.Path, st.Span.Start.Line, lastError(err))
+		}
+	}
+	return nil
+}
+
+// tidy ends a transaction that a file left open, and takes its settings back.
+func (s *shadow) tidy(ctx context.Context) {
+	if s.conn.PgConn().TxStatus() != 'I' {
+		_, _ = s.conn.Exec(ctx, "commit")
+	}
+	_, _ = s.conn.Exec(ctx, "reset session authorization; reset role; reset all")
+}
+
+// know takes the statements of the releases and asks for each of them once.
+func (s *shadow) know(ctx context.Context, releases []gate.Release) (err error) {
+	seen := map[string]bool{}
+	for _, r := range releases {
+		for _, q := range r.Manifest.Queries {
+			if q.ID != "" && !seen[q.ID] {
+				seen[q.ID] = true
+				s.ids, s.texts = append(s.ids, q.ID), append(s.texts, q.Text)
+			}
+		}
+	}
+	s.last, err = s.ask(ctx)
+	return err
+}
+
+func (s *shadow) ask(ctx context.Context) ([]evidence.Prepared, error) {
+	prepared, err := evidence.Prepare(ctx, s.conn, s.texts)
+	if err != nil {
+		return nil, err
+	}
+	if err := evidence.Planned(ctx, s.conn, s.texts, prepared); err != nil {
+		return nil, err
+	}
+	s.reach, err = evidence.LoadReach(ctx, s.conn)
+	return prepared, err
+}
+
+// apply takes the database through one more file. It gives what that did to each statement, and through what the
+// objects were reached before.
+func (s *shadow) apply(ctx context.Context, f *phases.File) (map[string]gate.Proof, *evidence.Reach, error) {
+	reach := s.reach
+	if err := s.replay(ctx, f); err != nil {
+		return nil, nil, err
+	}
+	before := s.last
+	after, err := s.ask(ctx)
+	if err != nil {
+		return nil, nil, fmt.Errorf("ask the shadow: %w", err)
+	}
+	s.last = after
+	return evidence.Prove(s.ids, s.texts, before, after), reach, nil
+}
