@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/bitvault/pawl/phases"
 	"github.com/bitvault/pawl/phases/evidence"
@@ -34,20 +35,87 @@ func (g *gatekeeper) judge(ctx context.Context) judge {
 			g.err = cmp.Or(g.err, err)
 			return gate.Decision{}
 		}
-		return g.decide(change)
+		return g.decide(ctx, a, change)
 	}
 }
 
-func (g *gatekeeper) decide(change gate.Change) gate.Decision {
+// decide asks the gate. With an assessment, PostgreSQL is asked on copies first; without one the mentions decide alone.
+func (g *gatekeeper) decide(ctx context.Context, a *phases.Assessment, change gate.Change) gate.Decision {
 	for i := range change.Takes {
-		change.Takes[i].Reach = g.reach.Of(change.Takes[i].Take)
+		change.Takes[i].Reach = g.reach.Of(change.Takes[i].Take, change.Gone)
 	}
-	d := gate.Decide(change, g.snapshot.Evidence, g.m.opts.Policy, g.snapshot.At)
+	e := g.snapshot.Evidence
+	d := gate.Decide(change, e, g.m.opts.Policy, g.snapshot.At)
+	if a != nil && !d.Allowed {
+		// The mentions take too much; only what they found has to be looked at more closely.
+		judged, err := g.ask(ctx, a, change, e)
+		switch {
+		case ctx.Err() != nil, g.s.conn.IsClosed():
+			g.err = cmp.Or(g.err, classify(ctx, "ask PostgreSQL about the releases' statements", err))
+		case err == nil && judged != nil:
+			e.Proofs = judged.Proofs
+			d = gate.Decide(change, e, g.m.opts.Policy, g.snapshot.At)
+		}
+	}
 	if g.environment == Dev && !g.m.opts.GateDev {
 		// In a development database the gate reports and does not hold.
 		d.Allowed = true
 	}
 	return d
+}
+
+// ask tries the migration on copies of the tables that it touches, for the statements that the mentions suspect. It
+// marks the takes of which the answer speaks. A server that refuses the question leaves the mentions' word standing.
+func (g *gatekeeper) ask(ctx context.Context, a *phases.Assessment, change gate.Change, e gate.Evidence) (*evidence.Judged, error) {
+	c := &evidence.Copies{}
+	seen := map[string]bool{}
+	for _, r := range e.Releases {
+		if r.Manifest == nil {
+			continue
+		}
+		for _, q := range r.Manifest.Queries {
+			if q.ID == "" || seen[q.ID] || !suspected(change, q) {
+				continue
+			}
+			seen[q.ID] = true
+			c.IDs, c.Texts = append(c.IDs, q.ID), append(c.Texts, q.Text)
+		}
+	}
+	if len(c.Texts) == 0 {
+		return nil, nil //nolint:nilnil // nothing to ask
+	}
+	tables := map[[2]string]bool{}
+	for _, s := range a.Statements {
+		c.Statements = append(c.Statements, s.Statement.Text)
+		for _, op := range s.Operations {
+			for _, o := range []phases.Object{op.On, op.Ref} {
+				if o.Relation != "" {
+					tables[[2]string{o.Schema, o.Relation}] = true
+				}
+			}
+		}
+	}
+	var err error
+	if c.Relations, err = evidence.ExistingTables(ctx, g.s.conn, tables); err != nil || len(c.Relations) == 0 {
+		return nil, err
+	}
+	judged, err := c.Judge(ctx, g.s.conn)
+	if err != nil {
+		return nil, err
+	}
+	for i := range change.Takes {
+		change.Takes[i].Proved = judged.Applied[change.Takes[i].Statement]
+	}
+	return judged, nil
+}
+
+func suspected(change gate.Change, q gate.Query) bool {
+	for _, t := range change.Takes {
+		if !t.Everything && q.Mentions.Meets(t.Take, t.Reach).Uses != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 func (g *gatekeeper) load(ctx context.Context) error {
@@ -91,16 +159,37 @@ func (g *gatekeeper) again(ctx context.Context, step Step) (gate.Decision, error
 		return gate.Decision{}, err
 	}
 	g.snapshot = snapshot
-	return g.decide(ChangeOf(step.Assessment)), nil
+	return g.decide(ctx, nil, ChangeOf(step.Assessment)), nil
 }
 
 // ChangeOf gives what the gate has to know of an assessed file: its phase and all that it takes from code.
 func ChangeOf(a *phases.Assessment) gate.Change {
-	change := gate.Change{Phase: phaseOf(a)}
+	change := gate.Change{Phase: phaseOf(a), Gone: map[string]bool{}}
+	dropped := map[phases.Object]bool{}
 	for _, s := range a.Statements {
 		for _, op := range s.Operations {
+			switch op.On.Kind {
+			case phases.Function:
+				if strings.HasPrefix(string(op.Kind), "drop_") {
+					change.Gone[op.On.Name] = true
+				}
+			case phases.Column:
+				for _, t := range op.Takes {
+					if strings.HasPrefix(string(op.Kind), "drop_column") {
+						dropped[t.Object] = true
+					}
+				}
+			}
+		}
+	}
+	for i, s := range a.Statements {
+		for _, op := range s.Operations {
 			for _, take := range op.Takes {
-				change.Takes = append(change.Takes, gate.Taken{Take: take, Kind: op.Kind, Summary: op.Summary, Span: op.Span})
+				if dropped[take.Object] && take.Uses != phases.AnyUse {
+					// What else the file takes from a column means nothing once the column itself goes.
+					continue
+				}
+				change.Takes = append(change.Takes, gate.Taken{Take: take, Statement: i, Kind: op.Kind, Summary: op.Summary, Span: op.Span})
 			}
 		}
 	}

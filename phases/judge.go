@@ -37,6 +37,7 @@ func (c *Catalog) run(op *Operation, out *[]AssessedOperation, group []Operation
 			*out = append(*out, c.plain(op, Opaque))
 			return
 		}
+		*out = append(*out, c.plain(op, op.Kind))
 		c.body(body, out)
 		return
 	}
@@ -238,7 +239,7 @@ func (j *judgement) settleEffect() {
 	if j.rel != nil && (j.rel.temporary || j.c.fresh(j.rel.born)) {
 		j.New = true
 		j.Effect.Rewrite = false
-		if j.desc.Reach&ToReads == 0 {
+		if j.desc.Reach&ToReads == 0 || j.Query == nil || !j.readsOld() {
 			j.Effect.Scan = false
 		}
 		if j.Phase == Contract || j.Phase == Backfill {
@@ -275,6 +276,7 @@ func (j *judgement) takes() {
 			j.Takes = append(j.Takes, Take{Everything: true, Uses: AnyUse})
 		}
 	}
+	j.sharpenTakes()
 }
 
 // subjectColumns are the columns that a constraint or an index is about.

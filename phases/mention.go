@@ -21,6 +21,11 @@ type Mentions struct {
 	Strings []string
 	// Star is true where columns are used without being named: *, a whole row, NATURAL, a column alias list.
 	Star bool
+	// Owners gives, for names that stand behind a relation's name or alias everywhere in the query, these relations: they
+	// name columns of no other relation. A name that is missing may belong to any.
+	Owners map[string][]string
+	// Groups is true where a GROUP BY is somewhere in the query.
+	Groups bool
 	// Unparsed is true for text that the parser rejects; Names then holds its identifier tokens and every rule reads
 	// them in the strictest way.
 	Unparsed bool
@@ -162,9 +167,13 @@ func (m *Mentions) meets(take Take, reach []Reached) Mention {
 	switch take.Object.Kind {
 	case Column:
 		return m.columnMeets(take, reach)
-	case Table, View, MatView, Sequence, Index:
+	case Index:
+		return m.constraintMeets(take, reach)
+	case Table, View, MatView, Sequence:
 		return m.relationMeets(take.Object.Schema, take.Object.Relation, take.Uses, reach)
-	case Constraint, Trigger, Rule, Policy:
+	case Constraint:
+		return m.constraintMeets(take, reach)
+	case Trigger, Rule, Policy:
 		return m.relationMeets(take.Object.Schema, take.Object.Relation, take.Uses, reach)
 	case EnumValue:
 		if slices.ContainsFunc(m.Strings, func(s string) bool {
@@ -237,6 +246,20 @@ func (m *Mentions) relationMeets(schema, name string, uses Use, reach []Reached)
 	return Mention{}
 }
 
+// constraintMeets judges what goes with a constraint or an index. Code depends on one by ON CONFLICT, by its name, and
+// by a GROUP BY of the primary key that stands for all columns of its table.
+func (m *Mentions) constraintMeets(take Take, reach []Reached) Mention {
+	o := take.Object
+	if o.Name != "" && m.has(o.Name) || o.Kind == Index && m.has(o.Relation) {
+		return Mention{Uses: take.Uses, Named: true}
+	}
+	met := m.relationMeets(o.Schema, o.Relation, take.Uses, reach)
+	if take.Uses&Read != 0 && !m.Groups {
+		met.Uses &^= Read | Insert | Update | Delete | Star | Call | Omit | Value
+	}
+	return met
+}
+
 func (m *Mentions) columnMeets(take Take, reach []Reached) Mention {
 	object, uses := take.Object, take.Uses
 	var met Use
@@ -275,7 +298,7 @@ func (m *Mentions) columnMeets(take Take, reach []Reached) Mention {
 	if !relation && !reached {
 		return Mention{}
 	}
-	if m.has(object.Column) {
+	if owners, known := m.Owners[object.Column]; m.has(object.Column) && (!known || slices.Contains(owners, object.Relation)) {
 		met |= Read | Conflict
 		named = true
 	}

@@ -73,7 +73,8 @@ func (o Object) String() string {
 			parts = append(parts, p)
 		}
 	}
-	return strings.Join(parts, ".")
+	// A function's arguments follow its name without a dot.
+	return strings.ReplaceAll(strings.Join(parts, "."), ".(", "(")
 }
 
 // IsZero reports whether the object names nothing.

@@ -73,6 +73,9 @@ func (j *judgement) refineRelation() {
 			j.Kind = "set_access_method_already"
 		}
 	case "set_tablespace":
+		if j.To == "pg_default" {
+			j.To = ""
+		}
 		if j.rel != nil && j.rel.partitioned != 0 {
 			j.Kind = "set_partitioned_tablespace"
 		} else if j.rel != nil && j.rel.tablespace == j.To {
@@ -376,25 +379,8 @@ func (j *judgement) refineTrigger() {
 
 // filled reports whether a trigger that goes away fills a column that must not be NULL and has no default.
 func (j *judgement) filled() bool {
-	for _, t := range j.rel.triggers {
-		if t.rule || j.On.Name != "" && t.name != j.On.Name {
-			continue
-		}
-		f := j.c.fn(Object{Kind: Function, Schema: t.Function.Schema, Name: t.Function.Name})
-		if f == nil {
-			return true
-		}
-		if t.Instead {
-			return true
-		}
-		body := strings.ToLower(f.BodyText)
-		for _, k := range j.rel.columns {
-			if k.notNull && k.def == nil && k.identity == 0 && k.generated == 0 && t.Before && strings.Contains(body, "new."+k.name) {
-				return true
-			}
-		}
-	}
-	return false
+	columns, known := j.filledColumns()
+	return !known || len(columns) > 0
 }
 
 // raises reports whether the trigger's function may refuse a write: it raises an exception, or it cannot be read.
@@ -547,7 +533,13 @@ func (j *judgement) refineObject() {
 				j.Why = ""
 			}
 		}
-	case "restrict_role":
+	case "alter_role_setting", "alter_database_setting":
+		if j.Names[0] == "search_path" {
+			path := searchPath(strings.Split(j.Text, ","))
+			if j.Text == "" || len(path) < len(c.defaultPath) || !slices.Equal(path[:len(c.defaultPath)], c.defaultPath) {
+				j.Kind = Kind(strings.Replace(string(j.Kind), "setting", "search_path", 1))
+			}
+		}
 	case "reassign_owned", "drop_owned":
 		if c.known() && !c.owns(j.Roles) && j.Kind == "reassign_owned" {
 			j.Why = "the role owns nothing that pawl saw"

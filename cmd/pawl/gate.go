@@ -200,9 +200,10 @@ func (a *app) gateOffline(ctx context.Context, r *runFlags, after string, refs [
 			if err != nil {
 				return nil, err
 			}
-			e.Proofs, e.Unproved = proofs, judge.failed
+			e.Proofs = proofs
 			for i := range change.Takes {
-				change.Takes[i].Reach = reach.Of(change.Takes[i].Take)
+				change.Takes[i].Proved = judge.failed == ""
+				change.Takes[i].Reach = reach.Of(change.Takes[i].Take, change.Gone)
 			}
 		}
 		d := gate.Decision{Allowed: true, Verdict: gate.Unaffected}

@@ -58,11 +58,11 @@ type Parts struct {
 
 // Statement is one SQL text with the places that send it. SHA256 is of Text, in hex; an empty one is filled in.
 type Statement struct {
-	SHA256 string      `json:"sha256"`
-	Text   string      `json:"text"`
-	Sites  []gate.Site `json:"sites,omitempty"`
+	SHA256 string `json:"sha256"`
+	Text   string `json:"text"`
 	// Params are the Go types of the parameters; nil where they are not known.
-	Params []string `json:"params,omitempty"`
+	Params []string    `json:"params,omitempty"`
+	Sites  []gate.Site `json:"sites,omitempty"`
 }
 
 // The kinds of hole in a Template.

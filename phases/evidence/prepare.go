@@ -83,7 +83,7 @@ func Planned(ctx context.Context, conn *pgx.Conn, texts []string, prepared []Pre
 		if prepared[i].Err != nil || !strings.Contains(strings.ToLower(text), "conflict") {
 			continue
 		}
-		err := plan(ctx, conn, text, len(prepared[i].Params))
+		err := plan(ctx, conn, fmt.Sprintf("pawl_plan_%d", i), text, len(prepared[i].Params))
 		var refused *pgconn.PgError
 		if errors.As(err, &refused) {
 			prepared[i].Err = refused
@@ -93,12 +93,12 @@ func Planned(ctx context.Context, conn *pgx.Conn, texts []string, prepared []Pre
 			return err
 		}
 	}
-	return nil
+	_, err := conn.PgConn().Exec(ctx, "reset plan_cache_mode; deallocate all").ReadAll()
+	return err
 }
 
-// plan plans one text with unknown values. EXPLAIN does not execute it.
-func plan(ctx context.Context, conn *pgx.Conn, text string, params int) error {
-	const name = "pawl_plan"
+// plan plans one text with unknown values, under a name that the session does not have yet. EXPLAIN does not execute it.
+func plan(ctx context.Context, conn *pgx.Conn, name, text string, params int) error {
 	if _, err := conn.PgConn().Prepare(ctx, name, text, nil); err != nil {
 		return err
 	}
@@ -107,9 +107,8 @@ func plan(ctx context.Context, conn *pgx.Conn, text string, params int) error {
 		args = "(" + strings.TrimSuffix(strings.Repeat("null, ", params), ", ") + ")"
 	}
 	explain := "set plan_cache_mode = force_generic_plan; explain execute " + name + args + "; reset plan_cache_mode"
-	_, err := conn.PgConn().Exec(ctx, explain).ReadAll()
-	_, clean := conn.PgConn().Exec(ctx, "reset plan_cache_mode; deallocate "+name).ReadAll()
-	return errors.Join(err, clean)
+	_, err := conn.PgConn().Exec(ctx, explain+"; deallocate "+name).ReadAll()
+	return err
 }
 
 // Prove compares what the server said of each text before and after a change.

@@ -3,11 +3,11 @@ package evidence
 import (
 	"context"
 	"fmt"
-	"regexp"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/bitvault/pawl/phases"
+	"github.com/bitvault/pawl/phases/parse"
 )
 
 // Reach knows through which other objects of a database code gets at an object without naming it: views over a table,
@@ -31,25 +31,34 @@ const (
 	wayInherit = "inherit"
 	wayTrigger = "trigger"
 	wayUse     = "use"
-	wayBody    = "body"
 )
 
 type reachable struct {
 	object phases.Object
-	body   string
+	// definition and language are a function's; empty for relations.
+	definition, language string
+	routine              *parse.Routine
+}
+
+// body reads a function's body when it is first asked for.
+func (o *reachable) body() *parse.Routine {
+	if o.routine == nil {
+		r := parse.RoutineOf(o.definition, o.language)
+		o.routine = &r
+	}
+	return o.routine
 }
 
 // LoadReach reads the dependencies of a database's own objects: pg_depend for what PostgreSQL knows of, and the bodies
 // of functions, for which it keeps no dependencies where they are strings.
 func LoadReach(ctx context.Context, conn *pgx.Conn) (*Reach, error) {
 	const objects = `
-select c.oid::bigint, 'r', n.nspname, c.relname, ''
+select c.oid::bigint, 'r', n.nspname, c.relname, '', ''
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
 where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and n.nspname not in ('pg_catalog', 'information_schema', 'pawl') and n.nspname !~ '^pg_'
 union all
-select p.oid::bigint, 'f', n.nspname, p.proname, coalesce(p.prosrc, '') || ' ' || coalesce(pg_get_function_sqlbody(p.oid), '')
-       || ' ' || coalesce(pg_get_function_arguments(p.oid), '') || ' ' || coalesce(pg_get_function_result(p.oid), '')
-from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+select p.oid::bigint, 'f', n.nspname, p.proname, case when p.prokind in ('f', 'p') then pg_get_functiondef(p.oid) else '' end, l.lanname
+from pg_proc p join pg_namespace n on n.oid = p.pronamespace join pg_language l on l.oid = p.prolang
 where n.nspname not in ('pg_catalog', 'information_schema', 'pawl') and n.nspname !~ '^pg_'
   and not exists (select from pg_depend d where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e')`
 	// Each row: the first object is reached through the second.
@@ -75,8 +84,8 @@ where d.classid = 'pg_proc'::regclass and d.refclassid in ('pg_class'::regclass,
 	}
 	for rows.Next() {
 		var id int64
-		var kind, schema, name, body string
-		if err := rows.Scan(&id, &kind, &schema, &name, &body); err != nil {
+		var kind, schema, name, definition, language string
+		if err := rows.Scan(&id, &kind, &schema, &name, &definition, &language); err != nil {
 			rows.Close()
 			return nil, fmt.Errorf("read the database's objects: %w", err)
 		}
@@ -85,7 +94,7 @@ where d.classid = 'pg_proc'::regclass and d.refclassid in ('pg_class'::regclass,
 			o = phases.Object{Kind: phases.Function, Schema: schema, Name: name}
 		}
 		ids[id] = len(r.objects)
-		r.objects = append(r.objects, reachable{o, body})
+		r.objects = append(r.objects, reachable{object: o, definition: definition, language: language})
 	}
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("read the database's objects: %w", err)
@@ -110,67 +119,142 @@ where d.classid = 'pg_proc'::regclass and d.refclassid in ('pg_class'::regclass,
 	return r, rows.Err()
 }
 
-// Of gives the objects through which what is taken is reached, itself left out. PostgreSQL refuses to drop a function
-// that a trigger, a view or a default calls, so from such a function only the ways through bodies of other functions
-// lead on, of which PostgreSQL does not know.
-func (r *Reach) Of(take phases.Take) []phases.Reached {
+// Of gives the objects through which what is taken is reached, itself left out unless its own triggers lead back to
+// it. PostgreSQL refuses to drop a function that a trigger, a view or a default calls, so from such a function only the
+// ways through bodies of other functions lead on, of which PostgreSQL does not know. Gone names functions that the
+// same migration drops: nothing is reached through them afterwards.
+func (r *Reach) Of(take phases.Take, gone map[string]bool) []phases.Reached {
 	if r == nil {
 		return nil
 	}
-	o := take.Object
-	found := map[int]phases.Reached{}
-	var queue []int
-	visit := func(i int, how phases.Reached) {
-		how.Object = r.objects[i].object
-		old, seen := found[i]
-		if seen {
-			// The least restricted of several ways counts, and a way inside of functions is never forgotten.
-			how.Writes, how.View, how.Inside = how.Writes && old.Writes, how.View && old.View, how.Inside || old.Inside
-			if how == old {
-				return
-			}
-		}
-		found[i] = how
-		queue = append(queue, i)
-	}
-	for i, other := range r.objects {
-		if names(other.object, o) {
-			visit(i, phases.Reached{})
+	w := walk{r: r, take: take, gone: gone, found: map[int]phases.Reached{}}
+	for i := range r.objects {
+		if names(r.objects[i].object, take.Object) {
+			w.visit(i, phases.Reached{})
 		}
 	}
-	for len(queue) > 0 {
-		i := queue[0]
-		queue = queue[1:]
-		how, here := found[i], r.objects[i].object
-		first := names(here, o)
-		function := here.Kind == phases.Function
-		for _, w := range r.by[i] {
-			if first && function && take.Certainty == phases.Fails && w.kind != wayBody {
-				continue
-			}
-			next := phases.Reached{Inside: how.Inside || function, Writes: how.Writes && !function, View: how.View && !function}
-			switch w.kind {
-			case wayTrigger:
-				next.Writes = true
-			case wayView:
-				next.View = !next.Inside
-			}
-			visit(w.through, next)
+	for i := range r.objects {
+		if _, seen := w.found[i]; !seen && w.body(i) {
+			w.visit(i, phases.Reached{Inside: true})
 		}
-		word := regexp.MustCompile(`(?i)(^|[^\w$])` + regexp.QuoteMeta(here.Relation+here.Name) + `($|[^\w$])`)
-		for j, other := range r.objects {
-			if _, seen := found[j]; !seen && other.body != "" && word.MatchString(other.body) {
-				visit(j, phases.Reached{Inside: true})
-			}
-		}
+	}
+	for len(w.queue) > 0 {
+		i := w.queue[0]
+		w.queue = w.queue[1:]
+		w.from(i)
 	}
 	var out []phases.Reached
 	for i := range r.objects {
-		if how, ok := found[i]; ok && !names(how.Object, o) {
+		if how, ok := w.found[i]; ok && (!names(how.Object, take.Object) || how.Inside) {
 			out = append(out, how)
 		}
 	}
 	return out
+}
+
+// walk is one search through what is reached.
+type walk struct {
+	r     *Reach
+	take  phases.Take
+	gone  map[string]bool
+	found map[int]phases.Reached
+	queue []int
+}
+
+func (w *walk) visit(i int, how phases.Reached) {
+	how.Object = w.r.objects[i].object
+	if how.Kind == phases.Function && w.gone[how.Name] && !names(how.Object, w.take.Object) {
+		return
+	}
+	old, seen := w.found[i]
+	if seen {
+		// The least restricted of several ways counts, and a way inside of functions is never forgotten.
+		how.Writes, how.View, how.Inside = how.Writes && old.Writes, how.View && old.View, how.Inside || old.Inside
+		if names(how.Object, w.take.Object) {
+			// It leads back by what its own writes set off.
+			how.Writes = true
+		}
+		if how == old {
+			return
+		}
+	}
+	w.found[i] = how
+	w.queue = append(w.queue, i)
+}
+
+// from follows the ways that lead through what uses one object.
+func (w *walk) from(i int) {
+	how, here := w.found[i], w.r.objects[i].object
+	function := here.Kind == phases.Function
+	taken := names(here, w.take.Object)
+	if taken {
+		// Whatever else leads back to it, what uses it directly does so plainly.
+		how = phases.Reached{}
+	}
+	for _, way := range w.r.by[i] {
+		if taken && function && w.take.Certainty == phases.Fails {
+			continue
+		}
+		next := phases.Reached{Inside: how.Inside || function, Writes: how.Writes && !function, View: how.View && !function}
+		switch way.kind {
+		case wayTrigger:
+			next.Writes = true
+		case wayView:
+			next.View = !next.Inside
+		}
+		w.visit(way.through, next)
+	}
+	if taken {
+		return
+	}
+	use := phases.Take{Object: here, Uses: phases.AnyUse | phases.Omit}
+	for j := range w.r.objects {
+		if _, seen := w.found[j]; !seen && mentioned(&w.r.objects[j], use) {
+			w.visit(j, phases.Reached{Inside: true})
+		}
+	}
+}
+
+// body reports whether a function's body gets at what is taken: it names it, it is the function of a trigger on the
+// table and names the column of the row, or it runs SQL of which nobody knows what it is.
+func (w *walk) body(i int) bool {
+	o := &w.r.objects[i]
+	if o.object.Kind != phases.Function {
+		return false
+	}
+	if mentioned(o, w.take) {
+		return true
+	}
+	if w.take.Object.Kind != phases.Column {
+		return false
+	}
+	for _, way := range w.r.by[i] {
+		if way.kind != wayTrigger || !names(w.r.objects[way.through].object, w.take.Object) {
+			continue
+		}
+		for _, q := range o.body().Queries {
+			if q.Names[w.take.Object.Column] {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func mentioned(o *reachable, take phases.Take) bool {
+	if o.object.Kind != phases.Function {
+		return false
+	}
+	r := o.body()
+	if r.Dynamic {
+		return true
+	}
+	for _, q := range r.Queries {
+		if q.Meets(take, nil).Uses != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // names reports whether the object is, or hangs on, the other one.

@@ -52,17 +52,23 @@ func (v *Verdict) UnmarshalText(text []byte) error {
 type Change struct {
 	Phase phases.Phase
 	Takes []Taken
+	// Gone names the functions that the migration drops.
+	Gone map[string]bool
 }
 
 // Taken is one thing that one operation of a migration takes.
 type Taken struct {
 	phases.Take
-	// Kind and Summary are the operation's, Span its place in the migration file.
-	Kind    phases.Kind
-	Summary string
-	Span    phases.Span
+	// Statement is the index of the statement in the migration file. Kind and Summary are the operation's, Span its
+	// place in the file.
+	Statement int
+	Kind      phases.Kind
+	Summary   string
+	Span      phases.Span
 	// Reach are the other objects through which code gets at the taken one without naming it.
 	Reach []phases.Reached
+	// Proved is true where the operation was carried out where PostgreSQL was asked, so that Evidence.Proofs speak of it.
+	Proved bool
 	// Columns are all columns of the taken object's relation before the change; nil where they are not known. A hole in
 	// a statement cannot stand for a relation that lacks a column which the statement names.
 	Columns []string
@@ -77,9 +83,6 @@ type Evidence struct {
 	// Proofs are what PostgreSQL said of the statements before and after the change, by Query.ID; nil where it was not
 	// asked, and then the mentions alone decide.
 	Proofs map[string]Proof
-	// Unproved says why what PostgreSQL accepted proves nothing: part of the history could not be replayed where it was
-	// asked. Its refusals count all the same. Empty where everything was replayed.
-	Unproved string
 	// Failures name sources that could not be read; any of them makes every decision Unknown.
 	Failures []string
 }
@@ -91,6 +94,9 @@ type Proof struct {
 	Before, After, Code string
 	// Changed says what differs for a client that looks at types; empty for nothing.
 	Changed string
+	// Copies is true where PostgreSQL was asked on copies of the tables: it knows nothing then of what reaches the
+	// originals by another way.
+	Copies bool
 	// Blind is true for statements whose names PostgreSQL does not look up before it executes them.
 	Blind bool
 }
@@ -281,7 +287,7 @@ func query(change Change, r Release, q Query, evidence Evidence) []Finding {
 			continue
 		}
 		m := q.Mentions.Meets(t.Take, t.Reach)
-		if m.Uses == 0 || asked && evidence.Unproved == "" && proof.clears() && settled(t, m) {
+		if m.Uses == 0 || asked && proof.clears() && settled(t, m, proof) {
 			continue
 		}
 		f := Finding{Object: t.Object, Uses: m.Uses, Span: t.Span, Next: next(r, t)}
@@ -305,8 +311,8 @@ func firstMet(change Change, q Query) (Taken, phases.Mention, bool) {
 
 // settled reports whether preparing and planning see everything about this kind of use, so that a statement which
 // passes them is proved to work. They look names up; they see neither values nor what runs inside of functions.
-func settled(t Taken, m phases.Mention) bool {
-	if t.Certainty != phases.Fails || m.Uses&(phases.Omit|phases.Value) != 0 || m.Inside {
+func settled(t Taken, m phases.Mention, p Proof) bool {
+	if !t.Proved || t.Certainty != phases.Fails || m.Uses&(phases.Omit|phases.Value) != 0 || m.Inside || m.Through && p.Copies {
 		return false
 	}
 	switch t.Object.Kind {

@@ -1,6 +1,7 @@
 package parse
 
 import (
+	"slices"
 	"strings"
 
 	pg_query "github.com/pganalyze/pg_query_go/v5"
@@ -17,9 +18,12 @@ func Mentions(text string) *phases.Mentions {
 		return tokenMentions(text)
 	}
 	w := mentionWalk{
-		out:      &phases.Mentions{Names: map[string]bool{}},
-		aliases:  map[string]bool{},
-		relation: map[relationName]int{},
+		out:        &phases.Mentions{Names: map[string]bool{}},
+		aliases:    map[string]bool{},
+		relation:   map[relationName]int{},
+		bare:       map[string]bool{},
+		denotes:    map[string][]string{},
+		ofRelation: map[*pg_query.Alias]bool{},
 	}
 	for _, s := range tree.Stmts {
 		if s.Stmt != nil {
@@ -27,6 +31,7 @@ func Mentions(text string) *phases.Mentions {
 		}
 	}
 	w.wholeRows()
+	w.owners()
 	return w.out
 }
 
@@ -41,12 +46,28 @@ type mentionWalk struct {
 	// whole rows where they name an alias.
 	aliases map[string]bool
 	single  []string
+	// bare are the names that stand somewhere without a qualifier; qualified are those behind one. Denotes gives the
+	// relations that a qualifier may stand for; the empty name is for what is no relation, such as a subquery.
+	bare      map[string]bool
+	qualified []qualifiedName
+	denotes   map[string][]string
+	// ofRelation are the aliases that a relation bears.
+	ofRelation map[*pg_query.Alias]bool
+}
+
+type qualifiedName struct{ qualifier, name string }
+
+func (w *mentionWalk) name(n string) {
+	w.out.Names[n], w.bare[n] = true, true
 }
 
 func (w *mentionWalk) walk(m protoreflect.Message) {
 	switch node := m.Interface().(type) {
 	case *pg_query.RangeVar:
 		w.rangeVar(node, phases.Read)
+		if node.Alias != nil {
+			w.ofRelation[node.Alias] = true
+		}
 	case *pg_query.InsertStmt:
 		w.insert(node)
 	case *pg_query.UpdateStmt:
@@ -66,10 +87,14 @@ func (w *mentionWalk) walk(m protoreflect.Message) {
 	case *pg_query.MergeStmt:
 		w.merge(node)
 	case *pg_query.SelectStmt:
+		if len(node.GroupClause) > 0 {
+			w.out.Groups = true
+		}
 		w.outputNames(node)
 		return
 	case *pg_query.ColumnRef:
 		w.columnRef(node)
+		return
 	case *pg_query.A_Star:
 		w.out.Star = true
 	case *pg_query.JoinExpr:
@@ -78,23 +103,28 @@ func (w *mentionWalk) walk(m protoreflect.Message) {
 		}
 	case *pg_query.Alias:
 		w.aliases[node.Aliasname] = true
+		if !w.ofRelation[node] {
+			w.denotes[node.Aliasname] = append(w.denotes[node.Aliasname], "")
+		}
 		if len(node.Colnames) > 0 {
 			w.out.Star = true
 		}
 	case *pg_query.CommonTableExpr:
 		w.aliases[node.Ctename] = true
+		w.denotes[node.Ctename] = append(w.denotes[node.Ctename], "")
 	case *pg_query.TypeName:
 		w.typeName(node)
 	case *pg_query.String:
-		w.out.Names[node.Sval] = true
+		w.name(node.Sval)
 	case *pg_query.A_Const:
 		if s := node.GetSval(); s != nil {
 			w.out.Strings = append(w.out.Strings, s.Sval)
 		}
 		return
 	case *pg_query.DefElem:
-		w.out.Names[node.Defname] = true
+		w.name(node.Defname)
 	case *pg_query.ResTarget:
+		// A target of INSERT or UPDATE, which belongs to the statement's relation, or the name of an output column.
 		if node.Name != "" {
 			w.out.Names[node.Name] = true
 		}
@@ -113,11 +143,11 @@ func (w *mentionWalk) walk(m protoreflect.Message) {
 		}
 	case *pg_query.InferClause:
 		if node.Conname != "" {
-			w.out.Names[node.Conname] = true
+			w.name(node.Conname)
 		}
 	case *pg_query.IndexElem:
 		if node.Name != "" {
-			w.out.Names[node.Name] = true
+			w.name(node.Name)
 		}
 	}
 	w.children(m, "")
@@ -156,6 +186,11 @@ func (w *mentionWalk) outputNames(s *pg_query.SelectStmt) {
 func (w *mentionWalk) rangeVar(r *pg_query.RangeVar, uses phases.Use) {
 	w.mention(r.Schemaname, r.Relname, uses, nil)
 	w.aliases[r.Relname] = true
+	called := r.Relname
+	if r.Alias != nil {
+		called = r.Alias.Aliasname
+	}
+	w.denotes[called] = append(w.denotes[called], r.Relname)
 }
 
 func (w *mentionWalk) mention(schema, name string, uses phases.Use, columns []string) {
@@ -170,6 +205,7 @@ func (w *mentionWalk) mention(schema, name string, uses phases.Use, columns []st
 	w.out.Relations = append(w.out.Relations, phases.RelationMention{Schema: schema, Name: name, Uses: uses, Columns: columns})
 	for _, c := range columns {
 		w.out.Names[c] = true
+		w.qualified = append(w.qualified, qualifiedName{"\x00" + name, c})
 	}
 }
 
@@ -222,15 +258,60 @@ func (w *mentionWalk) merge(s *pg_query.MergeStmt) {
 }
 
 func (w *mentionWalk) columnRef(c *pg_query.ColumnRef) {
-	if len(c.Fields) == 1 {
-		if s := c.Fields[0].GetString_(); s != nil {
-			w.single = append(w.single, s.Sval)
+	var parts []string
+	for _, f := range c.Fields {
+		switch {
+		case f.GetAStar() != nil:
+			w.out.Star = true
+			parts = append(parts, "")
+		case f.GetString_() != nil:
+			parts = append(parts, f.GetString_().Sval)
 		}
+	}
+	if len(parts) == 0 {
+		return
+	}
+	last := len(parts) - 1
+	for _, p := range parts[:last] {
+		w.name(p)
+	}
+	if parts[last] == "" {
 		return
 	}
 	// In schema.table.column and table.row the last name may itself be a relation's alias used as a row.
-	if s := c.Fields[len(c.Fields)-1].GetString_(); s != nil {
-		w.single = append(w.single, s.Sval)
+	w.single = append(w.single, parts[last])
+	if last == 0 {
+		w.name(parts[last])
+		return
+	}
+	w.out.Names[parts[last]] = true
+	w.qualified = append(w.qualified, qualifiedName{parts[last-1], parts[last]})
+}
+
+// owners finds the names that stand behind a qualifier everywhere, and of which each qualifier is a relation's name or
+// alias: they name columns of those relations and of no other.
+func (w *mentionWalk) owners() {
+	owners := map[string][]string{}
+	unsure := map[string]bool{}
+	for _, q := range w.qualified {
+		if relation, target := strings.CutPrefix(q.qualifier, "\x00"); target {
+			owners[q.name] = append(owners[q.name], relation)
+			continue
+		}
+		denotes := w.denotes[q.qualifier]
+		if len(denotes) == 0 || slices.Contains(denotes, "") {
+			unsure[q.name] = true
+			continue
+		}
+		owners[q.name] = append(owners[q.name], denotes...)
+	}
+	for name, relations := range owners {
+		if !w.bare[name] && !unsure[name] {
+			if w.out.Owners == nil {
+				w.out.Owners = map[string][]string{}
+			}
+			w.out.Owners[name] = relations
+		}
 	}
 }
 
@@ -312,4 +393,10 @@ func tokenMentions(text string) *phases.Mentions {
 
 func wordRune(r rune) bool {
 	return r == '_' || r == '$' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
+}
+
+// Reads reports whether the parser reads a text.
+func Reads(text string) bool {
+	_, err := pg_query.Parse(text)
+	return err == nil
 }

@@ -1,0 +1,246 @@
+package evidence
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/bitvault/pawl/phases/gate"
+	"github.com/bitvault/pawl/phases/parse"
+)
+
+// Copies asks PostgreSQL what a migration does to statements, on temporary copies of the relations that it touches, in
+// one transaction that is rolled back. On the real relations it takes no more than ACCESS SHARE, so nobody waits for it.
+//
+// A temporary table is found before any other of its name, so statements that do not qualify the name meet the copy by
+// themselves; where they do, the name is rewritten. Copies have the columns, defaults, checks, indexes and the keys of
+// the originals; they have no foreign keys, triggers and policies, which preparing does not look at either.
+type Copies struct {
+	// Relations are the tables to copy, by schema and name.
+	Relations [][2]string
+	// Statements are the migration's, in order.
+	Statements []string
+	// Texts are the statements of the releases.
+	IDs, Texts []string
+}
+
+// Judged is what the copies told.
+type Judged struct {
+	Proofs map[string]gate.Proof
+	// Applied says for each of the migration's statements whether it could be applied to the copies: what the others
+	// do is not part of the proof.
+	Applied []bool
+}
+
+// Judge runs the question. The session must not be inside a transaction; it is left as it was. A relation that cannot
+// be copied is left out, and then statements about it are not applied either.
+func (c *Copies) Judge(ctx context.Context, conn *pgx.Conn) (judged *Judged, err error) {
+	if _, err := conn.Exec(ctx, `begin; set local lock_timeout = '500ms'; set local statement_timeout = '30s'`); err != nil {
+		return nil, fmt.Errorf("begin to ask on copies: %w", err)
+	}
+	defer func() {
+		_, rollback := conn.PgConn().Exec(context.WithoutCancel(ctx), "rollback; reset plan_cache_mode; deallocate all").ReadAll()
+		if !conn.IsClosed() {
+			err = errors.Join(err, rollback)
+		}
+	}()
+	copied := map[[2]string]bool{}
+	for _, r := range c.Relations {
+		ok, err := savepoint(ctx, conn, func() error { return copyTable(ctx, conn, r[0], r[1]) })
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			copied[r] = true
+		}
+	}
+	texts := make([]string, len(c.Texts))
+	for i, text := range c.Texts {
+		if texts[i], err = parse.Requalify(text, copied, "pg_temp"); err != nil {
+			texts[i] = text
+		}
+	}
+	before, err := prepareInside(ctx, conn, texts)
+	if err != nil {
+		return nil, err
+	}
+	judged = &Judged{Applied: make([]bool, len(c.Statements))}
+	for i, text := range c.Statements {
+		if text, err = parse.Requalify(text, copied, "pg_temp"); err != nil {
+			continue
+		}
+		judged.Applied[i], err = savepoint(ctx, conn, func() error {
+			if err := onlyCopies(ctx, conn, text); err != nil {
+				return err
+			}
+			_, err := conn.PgConn().Exec(ctx, text).ReadAll()
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	if _, err := conn.Exec(ctx, "deallocate all"); err != nil {
+		return nil, fmt.Errorf("forget the plans: %w", err)
+	}
+	after, err := prepareInside(ctx, conn, texts)
+	if err != nil {
+		return nil, err
+	}
+	judged.Proofs = Prove(c.IDs, c.Texts, before, after)
+	for id, p := range judged.Proofs {
+		p.Copies = true
+		judged.Proofs[id] = p
+	}
+	return judged, nil
+}
+
+// savepoint runs f so that a refusal of the server undoes f alone. Ok is false then; err is a lost connection.
+func savepoint(ctx context.Context, conn *pgx.Conn, f func() error) (ok bool, err error) {
+	if _, err := conn.Exec(ctx, "savepoint pawl"); err != nil {
+		return false, fmt.Errorf("set a savepoint: %w", err)
+	}
+	failed := f()
+	if failed == nil {
+		_, err = conn.Exec(ctx, "release savepoint pawl")
+		return err == nil, err
+	}
+	if ctx.Err() != nil || conn.IsClosed() {
+		return false, failed
+	}
+	_, err = conn.Exec(ctx, "rollback to savepoint pawl; release savepoint pawl")
+	return false, err
+}
+
+// copyTable makes pg_temp.NAME like the table, with the names of its indexes and constraints, on which statements can
+// depend.
+func copyTable(ctx context.Context, conn *pgx.Conn, schema, name string) error {
+	source, target := pgx.Identifier{schema, name}.Sanitize(), pgx.Identifier{"pg_temp", name}.Sanitize()
+	create := fmt.Sprintf("create temporary table %s (like %s including defaults including generated including identity including constraints)",
+		pgx.Identifier{name}.Sanitize(), source)
+	if _, err := conn.Exec(ctx, create); err != nil {
+		return err
+	}
+	// Keys first, as constraints; then the indexes that belong to none.
+	const query = `
+select coalesce('alter table ' || $3 || ' add constraint ' || quote_ident(c.conname) || ' ' || pg_get_constraintdef(c.oid),
+                pg_get_indexdef(i.indexrelid)), c.oid is null, quote_ident(n.nspname) || '.' || quote_ident(t.relname)
+from pg_index i join pg_class t on t.oid = i.indrelid join pg_namespace n on n.oid = t.relnamespace
+left join pg_constraint c on c.conindid = i.indexrelid and c.conrelid = i.indrelid and c.contype in ('p', 'u', 'x')
+where n.nspname = $1 and t.relname = $2 and i.indisvalid
+order by c.oid is null, i.indexrelid`
+	rows, err := conn.Query(ctx, query, schema, name, target)
+	if err != nil {
+		return err
+	}
+	type index struct {
+		text   string
+		plain  bool
+		source string
+	}
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (index, error) {
+		var x index
+		return x, row.Scan(&x.text, &x.plain, &x.source)
+	})
+	if err != nil {
+		return err
+	}
+	for _, x := range list {
+		text := x.text
+		if x.plain {
+			for _, only := range []string{" ON ONLY ", " ON "} {
+				text = strings.Replace(text, only+x.source+" ", " ON "+target+" ", 1)
+			}
+		}
+		if _, err := conn.Exec(ctx, text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var errReal = errors.New("this statement would change something real")
+
+// onlyCopies refuses a statement that would reach beyond the copies: everything it changes must be a temporary table,
+// for even in a transaction that is rolled back a lock on the real one would make others wait.
+func onlyCopies(ctx context.Context, conn *pgx.Conn, text string) error {
+	targets, ok := parse.AlteredRelations(text)
+	if !ok || len(targets) == 0 {
+		return errReal
+	}
+	for _, t := range targets {
+		var temporary bool
+		const query = `select coalesce((select relpersistence = 't' from pg_class where oid = to_regclass($1)), false)`
+		if err := conn.QueryRow(ctx, query, pgx.Identifier(t).Sanitize()).Scan(&temporary); err != nil {
+			return err
+		}
+		if !temporary {
+			return errReal
+		}
+	}
+	return nil
+}
+
+// prepareInside prepares each text inside the transaction, each behind a savepoint, many to a round trip.
+func prepareInside(ctx context.Context, conn *pgx.Conn, texts []string) ([]Prepared, error) {
+	out := make([]Prepared, len(texts))
+	for i, text := range texts {
+		ok, err := savepoint(ctx, conn, func() error {
+			d, err := conn.PgConn().Prepare(ctx, "", text, nil)
+			if err != nil {
+				var refused *pgconn.PgError
+				if errors.As(err, &refused) {
+					out[i].Err = refused
+				}
+				return err
+			}
+			out[i].Params, out[i].Fields = d.ParamOIDs, d.Fields
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		if !ok || !strings.Contains(strings.ToLower(text), "conflict") {
+			continue
+		}
+		if _, err := savepoint(ctx, conn, func() error {
+			name := fmt.Sprintf("pawl_plan_%d", i)
+			err := plan(ctx, conn, name, text, len(out[i].Params))
+			var refused *pgconn.PgError
+			if errors.As(err, &refused) {
+				out[i] = Prepared{Err: refused}
+			}
+			return err
+		}); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// ExistingTables gives those of the named relations that are tables, by schema and name. An empty schema is looked up
+// by the search path.
+func ExistingTables(ctx context.Context, conn *pgx.Conn, names map[[2]string]bool) ([][2]string, error) {
+	var schemas, relations []string
+	for n := range names {
+		schemas, relations = append(schemas, n[0]), append(relations, n[1])
+	}
+	const query = `
+select distinct n.nspname, c.relname
+from unnest($1::text[], $2::text[]) as w(schema, name)
+join pg_class c on c.oid = to_regclass(case when w.schema = '' then quote_ident(w.name) else quote_ident(w.schema) || '.' || quote_ident(w.name) end)
+join pg_namespace n on n.oid = c.relnamespace
+where c.relkind in ('r', 'p') and c.relpersistence <> 't' order by 1, 2`
+	rows, err := conn.Query(ctx, query, schemas, relations)
+	if err != nil {
+		return nil, fmt.Errorf("look the tables up: %w", err)
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) ([2]string, error) {
+		var t [2]string
+		return t, row.Scan(&t[0], &t[1])
+	})
+}

@@ -1,0 +1,110 @@
+package parse
+
+import (
+	"encoding/json"
+	"strings"
+
+	pg "github.com/pganalyze/pg_query_go/v5"
+
+	"github.com/bitvault/pawl/phases"
+)
+
+// Routine is what the body of a function or procedure mentions.
+type Routine struct {
+	// Queries are its statements and expressions.
+	Queries []*phases.Mentions
+	// Dynamic is true where it runs SQL that it puts together, or where its body could not be read.
+	Dynamic bool
+}
+
+// RoutineOf reads a CREATE FUNCTION or CREATE PROCEDURE statement, as pg_get_functiondef gives it. A body in a language
+// other than SQL and PL/pgSQL is Dynamic: nobody knows what it sends.
+func RoutineOf(definition, language string) Routine {
+	switch language {
+	case "plpgsql":
+		return plpgsqlRoutine(definition)
+	case "sql":
+		return sqlRoutine(definition)
+	case "internal", "c":
+		// These send SQL only by SPI, which the functions of extensions and triggers of PostgreSQL's own do with names
+		// that their arguments give; those stand in the trigger.
+		return Routine{}
+	}
+	return Routine{Dynamic: true}
+}
+
+func sqlRoutine(definition string) Routine {
+	tree, err := pg.Parse(definition)
+	if err != nil || len(tree.Stmts) != 1 {
+		return Routine{Queries: []*phases.Mentions{tokenMentions(definition)}}
+	}
+	f := tree.Stmts[0].Stmt.GetCreateFunctionStmt()
+	if f == nil {
+		return Routine{Dynamic: true}
+	}
+	if f.SqlBody != nil {
+		// BEGIN ATOMIC: the statements are part of the tree.
+		return Routine{Queries: []*phases.Mentions{Mentions(definition)}}
+	}
+	var r Routine
+	for _, o := range f.Options {
+		e := o.GetDefElem()
+		if e == nil || e.Defname != "as" {
+			continue
+		}
+		for _, body := range stringValues(e.Arg.GetList().GetItems()) {
+			r.Queries = append(r.Queries, Mentions(body))
+		}
+	}
+	return r
+}
+
+func plpgsqlRoutine(definition string) Routine {
+	text, err := pg.ParsePlPgSqlToJSON(definition)
+	var tree any
+	if err != nil || json.Unmarshal([]byte(text), &tree) != nil {
+		return Routine{Queries: []*phases.Mentions{tokenMentions(definition)}, Dynamic: strings.Contains(strings.ToLower(definition), "execute")}
+	}
+	var r Routine
+	r.visit(tree)
+	return r
+}
+
+// visit collects every embedded query of a PL/pgSQL tree, wherever it stands.
+func (r *Routine) visit(node any) {
+	switch n := node.(type) {
+	case []any:
+		for _, v := range n {
+			r.visit(v)
+		}
+	case map[string]any:
+		for key, v := range n {
+			switch key {
+			case "PLpgSQL_stmt_dynexecute", "PLpgSQL_stmt_dynfors":
+				r.Dynamic = true
+			case "query":
+				if text, ok := v.(string); ok {
+					r.Queries = append(r.Queries, embedded(text))
+					continue
+				}
+			}
+			r.visit(v)
+		}
+	}
+}
+
+// embedded reads a query, an expression, or an assignment with its target.
+func embedded(text string) *phases.Mentions {
+	for _, prefix := range []string{"", "select "} {
+		if m := Mentions(prefix + text); !m.Unparsed {
+			return m
+		}
+	}
+	if target, value, ok := strings.Cut(text, ":="); ok {
+		m := Mentions("select " + target + ", " + value)
+		if !m.Unparsed {
+			return m
+		}
+	}
+	return tokenMentions(text)
+}
