@@ -1,12 +1,10 @@
-// Package refs builds manifests: what a release may send, read from its source at build time.
 package refs
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 
 	"github.com/bmatcuk/doublestar/v4"
 
@@ -20,70 +18,69 @@ import (
 // directories. A pattern that matches nothing is an error: a manifest that is empty by a slip of the pen would let every
 // contract through. Sites are relative to root.
 func SQLFiles(m *evidence.Manifest, root string, patterns []string) error {
-	for _, pattern := range patterns {
-		paths, err := doublestar.FilepathGlob(pattern, doublestar.WithFilesOnly(), doublestar.WithFailOnIOErrors())
-		if err != nil {
-			return fmt.Errorf("match %s: %w", pattern, err)
-		}
-		if len(paths) == 0 {
-			return fmt.Errorf("no file matches %s", pattern)
-		}
-		for _, path := range paths {
-			src, err := os.ReadFile(path) //nolint:gosec // the user names the files
-			if err != nil {
-				return fmt.Errorf("read a query file: %w", err)
-			}
-			shown, err := filepath.Rel(root, path)
-			if err != nil || strings.HasPrefix(shown, "..") {
-				shown = path
-			}
-			addFile(m, filepath.ToSlash(shown), src)
-		}
+	b := &builder{m: m, dir: root, options: Options{SQL: patterns, Progress: func(string) {}}, texts: map[string]int{}, words: map[string]bool{}}
+	for i, s := range m.Statements {
+		b.texts[s.Text] = i
+	}
+	if err := b.sql(context.Background()); err != nil {
+		return err
 	}
 	Sort(m)
 	return nil
 }
 
-func addFile(m *evidence.Manifest, path string, src []byte) {
+func (b *builder) sql(ctx context.Context) error {
+	for _, pattern := range b.options.SQL {
+		paths, err := b.glob(pattern)
+		if err != nil {
+			return err
+		}
+		for _, path := range paths {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			src, err := os.ReadFile(path) //nolint:gosec // the user names the files
+			if err != nil {
+				return fmt.Errorf("read a query file: %w", err)
+			}
+			b.file(b.shown(path), src)
+		}
+	}
+	return nil
+}
+
+// glob gives the files that a pattern matches; none is an error.
+func (b *builder) glob(pattern string) ([]string, error) {
+	full := pattern
+	if !filepath.IsAbs(full) {
+		full = filepath.Join(b.dir, pattern)
+	}
+	paths, err := doublestar.FilepathGlob(full, doublestar.WithFilesOnly(), doublestar.WithFailOnIOErrors())
+	if err != nil {
+		return nil, &SourceError{Message: fmt.Sprintf("match %s: %v", pattern, err), Err: err}
+	}
+	if len(paths) == 0 {
+		return nil, &SourceError{Message: "no file matches " + pattern}
+	}
+	return paths, nil
+}
+
+func (b *builder) file(path string, src []byte) {
 	f := parse.File(path, src)
 	for _, s := range f.Statements {
 		if s.Text == "" {
 			continue
 		}
-		Add(m, s.Text, gate.Site{File: path, Line: s.Span.Start.Line})
+		text := s.Text
+		if asked, ok := rewriteNamed(text); ok {
+			text = asked
+		}
+		b.text(text, nil, gate.Site{File: path, Line: s.Span.Start.Line})
 	}
 	for _, p := range f.Problems {
 		switch p.Code {
 		case phases.EncodingProblem, phases.MetaCommandProblem:
-			m.Status = "partial"
-			m.Reasons = append(m.Reasons, fmt.Sprintf("%s:%d: %s", path, p.Span.Start.Line, p.Message))
+			b.partial("%s:%d: %s", path, p.Span.Start.Line, p.Message)
 		}
 	}
-}
-
-// Add puts one text into a manifest, or one more site to a text that it has.
-func Add(m *evidence.Manifest, text string, site gate.Site) {
-	for i := range m.Statements {
-		if m.Statements[i].Text == text {
-			if !slices.Contains(m.Statements[i].Sites, site) {
-				m.Statements[i].Sites = append(m.Statements[i].Sites, site)
-			}
-			return
-		}
-	}
-	m.Statements = append(m.Statements, evidence.Statement{SHA256: evidence.HashText(text), Text: text, Sites: []gate.Site{site}})
-}
-
-// Sort puts a manifest into its one order: statements by text, sites by file and line, reasons by the alphabet.
-func Sort(m *evidence.Manifest) {
-	slices.SortFunc(m.Statements, func(a, b evidence.Statement) int { return strings.Compare(a.Text, b.Text) })
-	for _, s := range m.Statements {
-		slices.SortFunc(s.Sites, func(a, b gate.Site) int {
-			if c := strings.Compare(a.File, b.File); c != 0 {
-				return c
-			}
-			return a.Line - b.Line
-		})
-	}
-	slices.Sort(m.Reasons)
 }

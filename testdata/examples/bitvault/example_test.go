@@ -2,14 +2,15 @@ package bitvault_test
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"flag"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -20,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bitvault/pawl/internal/pgtest"
+	"github.com/bitvault/pawl/phases/refs"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
@@ -68,10 +70,29 @@ func eachManifest(t *testing.T, test func(t *testing.T, m manifest)) {
 	}
 }
 
+var update = flag.Bool("update", false, "write the manifests")
+
+// TestManifestsAreFresh holds the manifests to what `pawl refs build` reads from the sources beside them.
 func TestManifestsAreFresh(t *testing.T) {
 	t.Parallel()
-	out, err := exec.CommandContext(t.Context(), "go", "run", "./internal/manifest", "-check", "releases").CombinedOutput()
-	require.NoError(t, err, "%s", out)
+	for _, release := range releases {
+		for _, consumer := range consumers {
+			m, counts, err := refs.Build(t.Context(), consumer, release, refs.Options{
+				Dir: filepath.Join("releases", release), Go: []string{"./" + consumer},
+			})
+			require.NoError(t, err)
+			require.Equal(t, counts.Calls, counts.Exact, "calls whose text is known, of all")
+			var text bytes.Buffer
+			require.NoError(t, m.Write(&text))
+			path := filepath.Join("releases", release, consumer+".refs.json")
+			if *update {
+				require.NoError(t, os.WriteFile(path, text.Bytes(), 0o600))
+			}
+			want, err := os.ReadFile(path)
+			require.NoError(t, err)
+			require.Equal(t, string(want), text.String(), "%s is stale: go test ./testdata/examples/bitvault -run Fresh -update", path)
+		}
+	}
 }
 
 func TestManifestsHoldTogether(t *testing.T) {

@@ -1,0 +1,3 @@
+package refs
+
+func (c *collector) models() {}
