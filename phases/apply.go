@@ -499,6 +499,7 @@ func (c *Catalog) createTableAs(op *Operation) {
 	}
 	c.outputs(r, op.Query)
 	if op.Table != nil {
+		r.unlogged = op.Table.Unlogged
 		for i, name := range op.Table.ColumnList {
 			if i < len(r.columns) {
 				r.columns[i].name = name

@@ -18,7 +18,7 @@ func (c *Catalog) applyObject(j *judgement) {
 		if op.Names[0] == "role" {
 			c.role = ""
 		}
-	case "alter_database_setting", "alter_role_setting":
+	case "alter_database_setting", "alter_role_setting", "alter_database_search_path", "alter_role_search_path":
 		if op.Names[0] == "search_path" && op.Text != "" {
 			c.defaultPath = searchPath(strings.Split(op.Text, ","))
 		}

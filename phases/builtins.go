@@ -75,7 +75,8 @@ const volatileNames = "" +
 	"query_to_xml_and_xmlschema query_to_xmlschema random random_normal set_config setseed setval timeofday " +
 	"ts_rewrite ts_stat txid_status uuidv4 uuidv7 "
 
-const builtinNames = "" +
+// builtinNames are all of them, and the SQL/JSON functions, which the grammar has instead of pg_proc.
+const builtinNames = "json_table json_value json_query json_exists json_scalar json_serialize merge_action " +
 	"abbrev abs aclcontains acldefault aclexplode aclinsert aclitemeq aclitemin aclitemout aclremove acos acosd " +
 	"acosh age amvalidate any_in any_out any_value any_value_transfn anyarray_in anyarray_out anyarray_send " +
 	"anycompatible_in anycompatible_out anycompatiblearray_in anycompatiblearray_out anycompatiblearray_send " +

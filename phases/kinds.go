@@ -121,6 +121,8 @@ type Descriptor struct {
 	Breaks string
 	// Manual says why an example cannot be run by the tests: it needs a second server, a superuser's file or the like.
 	Manual string
+	// Unshown says why no old statement of the tests fails after the example of a contract.
+	Unshown string
 }
 
 // Descriptors gives the registry: one row per kind, in the order of the documentation.

@@ -18,7 +18,6 @@ var indexKinds = []Descriptor{
 	{Kind: "set_index_parameters", Phase: Expand, Summary: "sets parameters of an index", Example: "ALTER INDEX t_pkey SET (fillfactor = 80)"},
 	{Kind: "set_index_tablespace", Phase: Expand, Summary: "copies an index to another tablespace", Example: "ALTER INDEX t_pkey SET TABLESPACE pg_default"},
 	{Kind: "owner_index", Phase: Expand, Summary: "does nothing: an index belongs to the owner of its table", Example: "ALTER INDEX t_pkey OWNER TO pawl_other", Manual: "PostgreSQL only warns"},
-	{Kind: "set_schema_index", Phase: Expand, Summary: "is refused: an index follows its table", Example: "ALTER INDEX t_pkey SET SCHEMA public", Manual: "PostgreSQL has no such statement"},
 	{Kind: "create_statistics", Phase: Expand, Effect: Effect{RefLock: ShareUpdateExclusive}, Summary: "makes extended statistics", Example: "CREATE STATISTICS st ON a, b FROM t"},
 	{Kind: "alter_statistics", Phase: Expand, Summary: "sets how closely ANALYZE looks", Setup: "CREATE STATISTICS st ON a, b FROM t;", Example: "ALTER STATISTICS st SET STATISTICS 100"},
 	{Kind: "drop_statistics", Phase: Expand, Summary: "drops extended statistics", Setup: "CREATE STATISTICS st ON a, b FROM t;", Example: "DROP STATISTICS st"},

@@ -19,6 +19,11 @@ func (j *judgement) reach() {
 			for _, each := range r.family(!j.Flags.Has(Cascade) && r.partitioned == 0) {
 				j.lock(each, AccessExclusive)
 				j.foreignKeyEnds(each)
+				for _, k := range each.columns {
+					for _, s := range c.sortedSequences(each, k.name) {
+						j.lock(s, AccessExclusive)
+					}
+				}
 			}
 			j.cascade(r)
 		}
@@ -34,7 +39,20 @@ func (j *judgement) reach() {
 				}
 			}
 		}
+	case "drop_identity", "set_identity", "set_identity_always", "restart_identity":
+		mode := ShareRowExclusive
+		if j.Kind == "drop_identity" {
+			mode = AccessExclusive
+		}
+		if r != nil {
+			for _, s := range c.sortedSequences(r, j.On.Column) {
+				j.lock(s, mode)
+			}
+		}
+	case "rename_type", "owner_type":
+		j.lockRowType()
 	case "drop_type", "drop_domain":
+		j.lockRowType()
 		if t := c.typ(TypeName{Schema: j.On.Schema, Name: j.On.Name}); t != nil && j.Flags.Has(Cascade) {
 			for _, u := range c.users(t) {
 				j.lock(u, AccessExclusive)
@@ -194,11 +212,8 @@ func (j *judgement) reach() {
 	case "drop_publication_table":
 		j.lock(c.rel(j.Ref), ShareUpdateExclusive)
 	case "add_attribute", "drop_attribute", "alter_attribute_type", "rename_attribute":
+		j.lockRowType()
 		if t := c.typ(TypeName{Schema: j.On.Schema, Name: j.On.Name}); t != nil {
-			// A composite type is a relation of its own to PostgreSQL.
-			if !c.fresh(t.born) {
-				j.lockName(key(t.schema, t.name), AccessExclusive)
-			}
 			for _, each := range c.sorted() {
 				if each.ofType == key(t.schema, t.name) {
 					j.lock(each, AccessExclusive)
@@ -214,6 +229,14 @@ func (j *judgement) reach() {
 				}
 			}
 		}
+	}
+}
+
+// lockRowType locks a composite type, which is a relation of its own to PostgreSQL.
+func (j *judgement) lockRowType() {
+	t := j.c.typ(TypeName{Schema: j.On.Schema, Name: j.On.Name})
+	if t != nil && t.Form == "composite" && !j.c.fresh(t.born) {
+		j.lockName(key(t.schema, t.name), AccessExclusive)
 	}
 }
 
@@ -296,6 +319,9 @@ func (j *judgement) dropsWithColumn() {
 			}
 			j.along(kind, Object{Kind: Index, Schema: r.schema, Relation: i.Name})
 		}
+	}
+	for _, s := range j.c.sortedSequences(r, name) {
+		j.lock(s, AccessExclusive)
 	}
 	if j.Flags.Has(Cascade) {
 		for _, v := range r.readers() {

@@ -173,6 +173,10 @@ func (j *judgement) refineColumn() {
 		case slices.Contains(j.Names, "restart"):
 			j.Kind = "restart_identity"
 		}
+	case "set_expression":
+		if k != nil && k.generated == 'v' {
+			j.Kind = "set_expression_virtual"
+		}
 	case "drop_expression":
 		if k != nil && k.notNull {
 			j.Kind = "drop_expression_not_null"

@@ -329,10 +329,33 @@ func (s *statement) alterSequence(a *pg.AlterSeqStmt) []phases.Operation {
 		case "restart":
 			op.Kind = "restart_sequence"
 		case "as", "maxvalue", "minvalue", "cycle":
-			op.Kind = "alter_sequence_bounds"
+			op.Kind = sequenceBounds(a.Options)
 		}
 	}
 	return []phases.Operation{op}
+}
+
+// sequenceBounds tells a sequence that gets more room from one that may get less.
+func sequenceBounds(list []*pg.Node) phases.Kind {
+	for _, n := range list {
+		d := n.GetDefElem()
+		switch d.GetDefname() {
+		case "as":
+			if typeName(d.GetArg().GetTypeName()).Name != "int8" {
+				return "alter_sequence_bounds"
+			}
+		case "maxvalue", "minvalue":
+			// NO MAXVALUE has no argument.
+			if d.GetArg() != nil {
+				return "alter_sequence_bounds"
+			}
+		case "cycle":
+			if !d.GetArg().GetBoolean().GetBoolval() {
+				return "alter_sequence_bounds"
+			}
+		}
+	}
+	return "alter_sequence_wider"
 }
 
 func (s *statement) sequenceOptions(op *phases.Operation, list []*pg.Node) {

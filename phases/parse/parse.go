@@ -4,6 +4,7 @@ package parse
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"sort"
 	"strings"
 	"unicode/utf8"
@@ -32,10 +33,30 @@ func File(path string, src []byte) *phases.File {
 	r.read()
 	r.control()
 	attach(f)
+	f.Problems = slices.DeleteFunc(f.Problems, func(p phases.Problem) bool { return assumed(f, p) })
 	sort.SliceStable(f.Problems, func(i, j int) bool {
 		return f.Problems[i].Span.Start.Offset < f.Problems[j].Span.Start.Offset
 	})
 	return f
+}
+
+// assumed reports whether a syntax error stands in a statement that pawl:assume answers for: the parser may simply be
+// older than the server.
+func assumed(f *phases.File, p phases.Problem) bool {
+	if p.Code != phases.SyntaxProblem {
+		return false
+	}
+	for _, s := range f.Statements {
+		if s.Span.Start.Offset > p.Span.Start.Offset || p.Span.Start.Offset > s.Span.End.Offset {
+			continue
+		}
+		for _, d := range s.Directives {
+			if d.Name == "assume" && d.Reason != "" {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // badText finds what makes a text unfit for PostgreSQL whatever it says: bytes that are not UTF-8, and NUL.
@@ -159,6 +180,13 @@ func (r *reader) chunk(c chunk) {
 			r.statement(raw.Stmt, c.start, c.end, c.semicolon)
 		}
 		return
+	}
+	if rewritten, fix, ok := rewriteNewer(text); ok {
+		if tree, err := parseTree(rewritten); err == nil && len(tree.Stmts) == 1 {
+			r.statement(tree.Stmts[0].Stmt, c.start, c.end, c.semicolon)
+			fix(r.file.Statements[len(r.file.Statements)-1].Operations)
+			return
+		}
 	}
 	start, end, message, hint := syntaxError(text, err)
 	r.problem(phases.SyntaxProblem, c.start+start, c.start+end, message, hint)

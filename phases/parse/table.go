@@ -16,7 +16,7 @@ func (s *statement) createTable(c *pg.CreateStmt, foreign bool) []phases.Operati
 		op.Kind, op.On.Kind = "create_foreign_table", phases.ForeignTable
 	}
 	persistence(c.Relation, def)
-	if c.Relation.Schemaname == "pg_temp" {
+	if c.Relation.GetSchemaname() == "pg_temp" {
 		def.Temporary = true
 	}
 	if c.Oncommit == pg.OnCommitAction_ONCOMMIT_DROP {
