@@ -321,7 +321,9 @@ func blank(parts []string) bool {
 	return !slices.ContainsFunc(parts, func(p string) bool { return strings.ContainsFunc(p, isLetter) })
 }
 
-func isLetter(r rune) bool { return r == '_' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= 0x80 }
+func isLetter(r rune) bool {
+	return r == '_' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= 0x80
+}
 
 // render makes parts and holes of a text: neighbouring pieces join, numbers of parameters become text, and holes in the
 // place of a relation or touching letters become names.

@@ -21,7 +21,7 @@ type note struct {
 // notes are the `//pawl:` comments of the source, by file and by the line on which they end.
 type notes struct {
 	byLine map[string]map[int][]*note
-	all []*note
+	all    []*note
 }
 
 // readNotes reads the comments of all packages. One that is malformed is an error: the person who wrote it believes
