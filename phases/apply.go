@@ -170,6 +170,7 @@ func (c *Catalog) addColumn(r *rel, def *ColumnDef) {
 		name := freeName(r.name, def.Name, "seq", func(name string) bool { return c.relations[key(r.schema, name)] != nil })
 		s := &rel{schema: r.schema, name: name, kind: Sequence, born: c.step, ownerTable: r, ownerColumn: def.Name, identity: def.Identity, temporary: r.temporary}
 		c.relations[key(s.schema, s.name)] = s
+		r.sequences = append(r.sequences, s)
 		if def.Serial {
 			k.def = &Expr{Functions: []FunctionUse{{Name: "nextval", Args: 1, Literal: s.schema + "." + s.name}}}
 		}
@@ -451,10 +452,11 @@ func (c *Catalog) dropRelation(r *rel, cascade bool) {
 			c.dropRelation(v, true)
 		}
 	}
-	for _, s := range c.relations {
-		if s.ownerTable == r {
-			delete(c.relations, key(s.schema, s.name))
-		}
+	for _, s := range r.sequences {
+		delete(c.relations, key(s.schema, s.name))
+	}
+	if r.ownerTable != nil {
+		r.ownerTable.sequences = without(r.ownerTable.sequences, r)
 	}
 	for _, p := range c.publications {
 		p.tables = without(p.tables, r)
@@ -470,12 +472,10 @@ func (c *Catalog) move(r *rel, schema, name string) {
 			i.schema = schema
 			c.indexes[key(schema, i.Name)] = i
 		}
-		for _, s := range c.sorted() {
-			if s.ownerTable == r {
-				delete(c.relations, key(s.schema, s.name))
-				s.schema = schema
-				c.relations[key(schema, s.name)] = s
-			}
+		for _, s := range r.sequences {
+			delete(c.relations, key(s.schema, s.name))
+			s.schema = schema
+			c.relations[key(schema, s.name)] = s
 		}
 	}
 	r.schema, r.name = schema, name
@@ -483,7 +483,13 @@ func (c *Catalog) move(r *rel, schema, name string) {
 }
 
 func (c *Catalog) own(s *rel, o Object) {
+	if s.ownerTable != nil {
+		s.ownerTable.sequences = without(s.ownerTable.sequences, s)
+	}
 	s.ownerTable, s.ownerColumn = c.rel(o), o.Column
+	if s.ownerTable != nil {
+		s.ownerTable.sequences = append(s.ownerTable.sequences, s)
+	}
 }
 
 func (c *Catalog) createTableAs(op *Operation) {

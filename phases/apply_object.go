@@ -120,7 +120,7 @@ func (c *Catalog) dropSchema(name string) {
 		}
 	}
 	for k := range c.functions {
-		if strings.HasPrefix(k, name+".") {
+		if k.schema == name {
 			delete(c.functions, k)
 		}
 	}
@@ -142,12 +142,12 @@ func (c *Catalog) renameSchema(from, to string) {
 		}
 	}
 	for k, list := range c.functions {
-		if rest, ok := strings.CutPrefix(k, from+"."); ok {
+		if k.schema == from {
 			delete(c.functions, k)
 			for _, f := range list {
 				f.schema = to
 			}
-			c.functions[key(to, rest)] = list
+			c.functions[key(to, k.name)] = list
 		}
 	}
 }

@@ -49,8 +49,8 @@ func (c *Catalog) applyOne(j *judgement, r *rel, k *col) {
 				c.dropIndex(i)
 			}
 		}
-		for _, s := range c.sortedSequences(r, k.name) {
-			delete(c.relations, key(s.schema, s.name))
+		for _, s := range r.ownedBy(k.name) {
+			c.dropRelation(s, false)
 		}
 		if op.Flags.Has(Cascade) {
 			for _, v := range r.readers() {
@@ -62,6 +62,9 @@ func (c *Catalog) applyOne(j *judgement, r *rel, k *col) {
 	case "rename_column":
 		old := k.name
 		k.name = op.To
+		for _, s := range r.ownedBy(old) {
+			s.ownerColumn = op.To
+		}
 		renameIn := func(list []string) []string {
 			out := slices.Clone(list)
 			for i := range out {
@@ -129,10 +132,11 @@ func (c *Catalog) applyOne(j *judgement, r *rel, k *col) {
 	}
 }
 
-func (c *Catalog) sortedSequences(r *rel, column string) []*rel {
+// ownedBy gives the sequences that a column owns.
+func (r *rel) ownedBy(column string) []*rel {
 	var out []*rel
-	for _, s := range c.relations {
-		if s.ownerTable == r && s.ownerColumn == column {
+	for _, s := range r.sequences {
+		if s.ownerColumn == column {
 			out = append(out, s)
 		}
 	}
@@ -300,7 +304,7 @@ func (c *Catalog) applyTable(j *judgement) bool {
 	case "set_tablespace":
 		r.tablespace = op.To
 	case "not_of":
-		r.ofType = ""
+		r.ofType = qname{}
 	case "of_type":
 		r.ofType = key(c.schemaFor(op.Ref.Schema), op.Ref.Name)
 	case "replica_identity", "replica_identity_kept":

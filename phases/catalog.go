@@ -1,6 +1,7 @@
 package phases
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 )
@@ -17,10 +18,10 @@ type Catalog struct {
 	schemas      map[string]bool
 	path         []string
 	defaultPath  []string
-	relations    map[string]*rel
-	indexes      map[string]*index
-	types        map[string]*typ
-	functions    map[string][]*function
+	relations    map[qname]*rel
+	indexes      map[qname]*index
+	types        map[qname]*typ
+	functions    map[qname][]*function
 	extensions   map[string]string
 	publications map[string]*publication
 	roles        map[string]bool
@@ -38,6 +39,7 @@ type Catalog struct {
 	// touched counts the objects ever made: an empty catalog knows nothing about the database.
 	touched int
 	depth   int
+	idle    []*judgement
 	gone    []lost
 }
 
@@ -60,7 +62,7 @@ type rel struct {
 	unlogged     bool
 	foreign      string
 	rls, force   bool
-	ofType       string
+	ofType       qname
 	owner        string
 	grants       map[string][]string
 	query        *QueryDef
@@ -68,11 +70,13 @@ type rel struct {
 	reads        []*rel
 	readBy       []*rel
 	referencedBy []*con
-	ownerTable   *rel
-	ownerColumn  string
-	identity     byte
-	unfollowed   bool
-	tablespace   string
+	// sequences are those that columns of the relation own; ownerTable and ownerColumn are the way back.
+	sequences   []*rel
+	ownerTable  *rel
+	ownerColumn string
+	identity    byte
+	unfollowed  bool
+	tablespace  string
 	// identified is set where REPLICA IDENTITY names an index or FULL, nothing where it says NOTHING.
 	identified, nothing bool
 }
@@ -174,8 +178,8 @@ func NewCatalog(version int) *Catalog {
 	c := &Catalog{
 		Version: version, kinds: make(map[Kind]*Descriptor, len(registry)),
 		schemas: map[string]bool{"public": true}, path: []string{"public"}, defaultPath: []string{"public"},
-		relations: map[string]*rel{}, indexes: map[string]*index{}, types: map[string]*typ{},
-		functions: map[string][]*function{}, extensions: map[string]string{"plpgsql": "pg_catalog"},
+		relations: map[qname]*rel{}, indexes: map[qname]*index{}, types: map[qname]*typ{},
+		functions: map[qname][]*function{}, extensions: map[string]string{"plpgsql": "pg_catalog"},
 		publications: map[string]*publication{}, roles: map[string]bool{}, statistics: map[string]*rel{},
 		prepared: map[string][]Operation{}, others: map[Object]bool{}, servers: map[string]string{}, step: 1,
 	}
@@ -198,10 +202,13 @@ func (c *Catalog) fresh(born int) bool { return born >= c.mark }
 // followed from its beginning, which a catalog that never saw anything cannot claim.
 func (c *Catalog) known() bool { return !c.Incomplete && c.touched > 0 }
 
-func key(schema, name string) string { return schema + "." + name }
+// qname is the name of something in a schema.
+type qname struct{ schema, name string }
+
+func key(schema, name string) qname { return qname{schema, name} }
 
 // lookup finds a name in the schema given, or along the search path.
-func lookup[T any](c *Catalog, from map[string]T, schema, name string) (found T, ok bool) {
+func lookup[T any](c *Catalog, from map[qname]T, schema, name string) (found T, ok bool) {
 	if schema != "" {
 		found, ok = from[key(schema, name)]
 		return found, ok
@@ -384,15 +391,13 @@ func (r *rel) primaryKey() *con {
 
 // sorted gives all relations in the order of their names, so that results do not depend on the order of a map.
 func (c *Catalog) sorted() []*rel {
-	keys := make([]string, 0, len(c.relations))
-	for k := range c.relations {
-		keys = append(keys, k)
+	out := make([]*rel, 0, len(c.relations))
+	for _, r := range c.relations {
+		out = append(out, r)
 	}
-	slices.Sort(keys)
-	out := make([]*rel, len(keys))
-	for i, k := range keys {
-		out[i] = c.relations[k]
-	}
+	slices.SortFunc(out, func(a, b *rel) int {
+		return cmp.Or(strings.Compare(a.schema, b.schema), strings.Compare(a.name, b.name))
+	})
 	return out
 }
 

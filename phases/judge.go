@@ -41,8 +41,8 @@ func (c *Catalog) run(op *Operation, out *[]AssessedOperation, group []Operation
 		c.body(body, out)
 		return
 	}
-	j := &judgement{c: c, group: group}
-	j.Operation = *op
+	j := c.borrow()
+	j.group, j.Operation = group, *op
 	j.refine()
 	j.describe()
 	j.locks()
@@ -50,9 +50,22 @@ func (c *Catalog) run(op *Operation, out *[]AssessedOperation, group []Operation
 	c.apply(j)
 	*out = append(*out, j.AssessedOperation)
 	*out = append(*out, j.extra...)
+	c.idle = append(c.idle, j)
 	if op.Query != nil {
 		c.calls(op, out)
 	}
+}
+
+// borrow gives an empty judgement, one that was used before if there is one: they are large and short-lived.
+func (c *Catalog) borrow() *judgement {
+	n := len(c.idle)
+	if n == 0 {
+		return &judgement{c: c}
+	}
+	j := c.idle[n-1]
+	c.idle = c.idle[:n-1]
+	*j = judgement{c: c}
+	return j
 }
 
 // body judges what a DO block or a function runs.
@@ -265,7 +278,7 @@ func (j *judgement) takes() {
 		case TheObject:
 			take(j.On)
 		case TheTable:
-			take(Object{Kind: Table, Schema: j.On.Schema, Relation: j.On.Relation})
+			take(j.table())
 		case TheColumns:
 			for _, name := range j.subjectColumns() {
 				take(Object{Kind: Column, Schema: j.On.Schema, Relation: j.On.Relation, Column: name})
@@ -277,6 +290,18 @@ func (j *judgement) takes() {
 		}
 	}
 	j.sharpenTakes()
+}
+
+// table is the relation that the operation's object belongs to. An index that the catalog does not know may belong to
+// any: the empty name stands for that.
+func (j *judgement) table() Object {
+	if j.On.Kind != Index {
+		return Object{Kind: Table, Schema: j.On.Schema, Relation: j.On.Relation}
+	}
+	if i := j.c.index(j.On); i != nil && i.table != nil {
+		return Object{Kind: Table, Schema: i.table.schema, Relation: i.table.name}
+	}
+	return Object{Kind: Table}
 }
 
 // subjectColumns are the columns that a constraint or an index is about.

@@ -20,7 +20,7 @@ func (j *judgement) reach() {
 				j.lock(each, AccessExclusive)
 				j.foreignKeyEnds(each)
 				for _, k := range each.columns {
-					for _, s := range c.sortedSequences(each, k.name) {
+					for _, s := range each.ownedBy(k.name) {
 						j.lock(s, AccessExclusive)
 					}
 				}
@@ -45,7 +45,7 @@ func (j *judgement) reach() {
 			mode = AccessExclusive
 		}
 		if r != nil {
-			for _, s := range c.sortedSequences(r, j.On.Column) {
+			for _, s := range r.ownedBy(j.On.Column) {
 				j.lock(s, mode)
 			}
 		}
@@ -236,7 +236,7 @@ func (j *judgement) reach() {
 func (j *judgement) lockRowType() {
 	t := j.c.typ(TypeName{Schema: j.On.Schema, Name: j.On.Name})
 	if t != nil && t.Form == "composite" && !j.c.fresh(t.born) {
-		j.lockName(key(t.schema, t.name), AccessExclusive)
+		j.lockName(t.schema+"."+t.name, AccessExclusive)
 	}
 }
 
@@ -320,7 +320,7 @@ func (j *judgement) dropsWithColumn() {
 			j.along(kind, Object{Kind: Index, Schema: r.schema, Relation: i.Name})
 		}
 	}
-	for _, s := range j.c.sortedSequences(r, name) {
+	for _, s := range r.ownedBy(name) {
 		j.lock(s, AccessExclusive)
 	}
 	if j.Flags.Has(Cascade) {

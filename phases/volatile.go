@@ -24,6 +24,11 @@ const acting = " query_to_xml query_to_xmlschema query_to_xml_and_xmlschema curs
 	"dblink dblink_exec dblink_connect pg_stat_reset pg_stat_statements_reset pg_nextoid pg_sync_replication_slots " +
 	"pg_restore_relation_stats pg_clear_relation_stats pg_restore_attribute_stats pg_clear_attribute_stats "
 
+// Harmless reports whether a name is that of a function of PostgreSQL's own that changes nothing.
+func Harmless(name string) bool {
+	return harmless(FunctionUse{Name: name}) == harmlessCall
+}
+
 // harmless tells what a function does that the catalog does not know.
 func harmless(use FunctionUse) callEffect {
 	if strings.HasPrefix(use.Name, "operator ") {

@@ -11,9 +11,11 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/spf13/cobra"
 
@@ -160,6 +162,11 @@ func sqlFiles(dir string) ([]string, error) {
 // classify reads the files on all cores, a window at a time so that memory stays bounded, and judges them in order.
 func (a *app) classify(sources []source, version int) error {
 	const window = 256
+	if len(sources) > window {
+		// Parsing makes short-lived garbage only: collecting it less often spares a fifth of the time, and the window
+		// bounds what is alive.
+		defer debug.SetGCPercent(debug.SetGCPercent(800))
+	}
 	catalog := phases.NewCatalog(version)
 	out := bufio.NewWriterSize(a.stdout, 1<<16)
 	writer := classifyWriter{json: a.json(), out: out}
@@ -182,22 +189,21 @@ func (a *app) classify(sources []source, version int) error {
 	return out.Flush()
 }
 
+// readFiles parses a batch with one worker per core: a goroutine per file would grow a stack for each.
 func readFiles(batch []source) {
 	var wait sync.WaitGroup
-	limit := make(chan struct{}, runtime.GOMAXPROCS(0))
-	for i := range batch {
-		wait.Add(1)
-		limit <- struct{}{}
-		go func() {
-			defer wait.Done()
-			defer func() { <-limit }()
-			src, err := os.ReadFile(batch[i].path)
-			if err != nil {
-				batch[i].err = err
-				return
+	var next atomic.Int64
+	for range min(runtime.GOMAXPROCS(0), len(batch)) {
+		wait.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(batch); i = int(next.Add(1)) - 1 {
+				src, err := os.ReadFile(batch[i].path)
+				if err != nil {
+					batch[i].err = err
+					continue
+				}
+				batch[i].file = parse.File(batch[i].path, src)
 			}
-			batch[i].file = parse.File(batch[i].path, src)
-		}()
+		})
 	}
 	wait.Wait()
 }

@@ -425,10 +425,48 @@ func withoutReturningInto(text string) string {
 
 // expression parses an expression for the functions it calls.
 func (p *plpgsql) expression(text string) {
-	if strings.TrimSpace(text) == "" || !strings.Contains(text, "(") && !strings.Contains(strings.ToLower(text), "select") {
+	if !worthParsing(text) {
 		return
 	}
 	p.add(p.sqlBody("select " + withoutInto(text)))
+}
+
+// worthParsing reports whether an expression reads a table or calls a function that may do something: most only
+// compare and compute, and parsing them would cost more than the rest of the body.
+func worthParsing(text string) bool {
+	if !strings.Contains(text, "(") {
+		return false
+	}
+	s := scanner{src: text}
+	last := ""
+	for {
+		t := s.nextCode()
+		if t.kind == tokenEOF {
+			return false
+		}
+		w := text[t.start:t.end]
+		switch {
+		case w == "(" && last != "":
+			switch last = strings.ToLower(last); last {
+			case "coalesce", "nullif", "greatest", "least", "and", "or", "not", "in", "cast", "row", "array", "values", "then", "else", "when":
+			default:
+				if !phases.Harmless(last) {
+					return true
+				}
+			}
+			last = ""
+		case t.kind == tokenWord && (strings.EqualFold(w, "select") || strings.EqualFold(w, "with")):
+			return true
+		case t.kind == tokenQuoted:
+			last = "?"
+		case t.kind == tokenWord:
+			last = w
+		case w == ".":
+			last = "?"
+		default:
+			last = ""
+		}
+	}
 }
 
 func (p *plpgsql) add(ops []phases.Operation) {
