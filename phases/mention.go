@@ -372,9 +372,10 @@ func wordByte(b byte) bool {
 	return b == '_' || b == '$' || b >= 0x80 || b >= '0' && b <= '9' || b >= 'a' && b <= 'z' || b >= 'A' && b <= 'Z'
 }
 
-// is compares names; a missing schema on either side matches every schema, for the search path is not known here.
+// is compares names; a missing schema on either side matches every schema, for the search path is not known here. An
+// empty name stands for a relation that is not known.
 func (r RelationMention) is(schema, name string) bool {
-	return matches(r.Name, name) && (r.Schema == "" || schema == "" || r.Schema == schema || isPattern(r.Schema))
+	return (name == "" || matches(r.Name, name)) && (r.Schema == "" || schema == "" || r.Schema == schema || isPattern(r.Schema))
 }
 
 // lists reports whether a column is listed for INSERT or assigned by UPDATE, or may be by a pattern.
