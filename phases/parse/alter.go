@@ -97,7 +97,7 @@ func (s *statement) alterCommand(on phases.Object, c *pg.AlterTableCmd) phases.O
 	op := s.make("", on)
 	op.Flags = flag(phases.IfExists, c.MissingOk) | cascade(c.Behavior)
 	col := func(kind phases.Kind) {
-		op.Kind, op.On = kind, column(on, c.Name)
+		op.Kind, op.On = kind, columnOf(on, c.Name)
 	}
 	composite := on.Kind == phases.Type
 	if composite {

@@ -105,7 +105,7 @@ func relationNames(kind phases.ObjectKind, parts []string) phases.Object {
 	return phases.Object{Kind: kind, Schema: schema, Relation: name}
 }
 
-func column(table phases.Object, name string) phases.Object {
+func columnOf(table phases.Object, name string) phases.Object {
 	return phases.Object{Kind: phases.Column, Schema: table.Schema, Relation: table.Relation, Column: name}
 }
 

@@ -141,7 +141,7 @@ func (s *statement) object(t pg.ObjectType, rel *pg.RangeVar, n *pg.Node) phases
 		}
 		table := relationNames(kind, parts[:last])
 		if kind == phases.Column {
-			return column(table, parts[last])
+			return columnOf(table, parts[last])
 		}
 		return part(kind, table, parts[last])
 	default:
@@ -189,7 +189,7 @@ func (s *statement) rename(r *pg.RenameStmt) []phases.Operation {
 	on := s.object(r.RenameType, r.Relation, r.Object)
 	switch r.RenameType {
 	case pg.ObjectType_OBJECT_COLUMN:
-		on = column(relation(phases.Table, r.Relation), r.Subname)
+		on = columnOf(relation(phases.Table, r.Relation), r.Subname)
 	case pg.ObjectType_OBJECT_ATTRIBUTE:
 		on = phases.Object{Kind: phases.Attribute, Schema: r.Relation.GetSchemaname(), Name: r.Relation.GetRelname(), Column: r.Subname}
 	case pg.ObjectType_OBJECT_TABCONSTRAINT, pg.ObjectType_OBJECT_TRIGGER, pg.ObjectType_OBJECT_RULE, pg.ObjectType_OBJECT_POLICY:
@@ -364,7 +364,7 @@ func (s *statement) sequenceOptions(op *phases.Operation, list []*pg.Node) {
 	if owner, ok := values["owned_by"]; ok && owner != "none" {
 		parts := strings.Split(owner, ".")
 		if n := len(parts); n > 1 {
-			op.Ref = column(relationNames(phases.Table, parts[:n-1]), parts[n-1])
+			op.Ref = columnOf(relationNames(phases.Table, parts[:n-1]), parts[n-1])
 		}
 	}
 	op.Type = values["as"]

@@ -485,7 +485,7 @@ func output(t *pg.ResTarget, sources []*pg.RangeVar, aliases []string) phases.Ou
 		}
 		for i, r := range sources {
 			if r != nil && (qualifier == aliases[i] || qualifier == "" && len(sources) == 1) {
-				out.Column = column(relation(phases.Table, r), name)
+				out.Column = columnOf(relation(phases.Table, r), name)
 			}
 		}
 	case *pg.Node_FuncCall:
