@@ -60,7 +60,7 @@ func FindingsOf(d gate.Decision) []HeldFinding {
 	for _, f := range d.Findings {
 		h := HeldFinding{
 			Verdict: f.Verdict, Consumer: f.Consumer, Release: f.Release, Access: f.Uses.String(), Query: f.Query,
-			Message: f.Message, Next: f.Next,
+			Code: f.Code, Message: f.Message, Next: f.Next,
 		}
 		if !f.Object.IsZero() {
 			h.Object = &f.Object

@@ -262,13 +262,14 @@ func (m *Mentions) constraintMeets(take Take, reach []Reached) Mention {
 
 func (m *Mentions) columnMeets(take Take, reach []Reached) Mention {
 	object, uses := take.Object, take.Uses
-	var met Use
+	var met, conflict Use
 	named, relation := false, false
 	for _, r := range m.Relations {
 		if !r.is(object.Schema, object.Relation) {
 			continue
 		}
 		relation = true
+		conflict |= r.Uses & Conflict
 		if r.Uses&Insert != 0 {
 			switch {
 			case r.Columns == nil && r.Uses&Star != 0:
@@ -299,7 +300,7 @@ func (m *Mentions) columnMeets(take Take, reach []Reached) Mention {
 		return Mention{}
 	}
 	if owners, known := m.Owners[object.Column]; m.has(object.Column) && (!known || slices.Contains(owners, object.Relation)) {
-		met |= Read | Conflict
+		met |= Read | conflict
 		named = true
 	}
 	if m.Star {

@@ -271,7 +271,7 @@ func query(change Change, r Release, q Query, evidence Evidence) []Finding {
 		if t, m, ok := firstMet(change, q); ok {
 			f.Object, f.Uses, f.Span, f.Next = t.Object, m.Uses, t.Span, next(r, t)
 		} else {
-			f.Next = fmt.Sprintf("deploy a %s release whose statement suits both shapes first", r.Consumer)
+			f.Next = fmt.Sprintf("deploy a release of %s whose statement suits both shapes first", r.Consumer)
 		}
 		return []Finding{f}
 	}
@@ -346,7 +346,7 @@ func judge(t Taken, m phases.Mention, q Query) (Verdict, string) {
 }
 
 func next(r Release, t Taken) string {
-	text := fmt.Sprintf("deploy a %s release without this use of %s", r.Consumer, t.Object)
+	text := fmt.Sprintf("deploy a release of %s without this use of %s", r.Consumer, t.Object)
 	if !r.Until.IsZero() {
 		return fmt.Sprintf("%s; %s stops counting on %s", text, r.ID, r.Until.UTC().Format("2006-01-02 15:04 MST"))
 	}
