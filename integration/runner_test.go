@@ -135,7 +135,8 @@ func transactionsOf(t testing.TB, db *pgtest.DB, atLeast int64) int64 {
 			return n
 		}
 		last = n
-		time.Sleep(1200 * time.Millisecond)
+		// Sessions report once a second.
+		<-time.After(1200 * time.Millisecond)
 	}
 }
 
@@ -179,7 +180,7 @@ func TestTrafficIsNotStalled(t *testing.T) {
 				if took := int64(time.Since(start)); took > worst.Load() {
 					worst.Store(took)
 				}
-				time.Sleep(5 * time.Millisecond)
+				<-time.After(5 * time.Millisecond)
 			}
 		})
 	}
@@ -195,7 +196,7 @@ func TestTrafficIsNotStalled(t *testing.T) {
 		_, err := m.Migrate(t.Context())
 		done <- err
 	}()
-	time.Sleep(held)
+	<-time.After(held)
 	require.Equal(t, int64(holder.PgConn().PID()), blamed.Load(), "the blocker is named")
 	require.NoError(t, tx.Rollback(t.Context()))
 	released := time.Now()

@@ -5,6 +5,7 @@ package phases
 // and of src/backend/storage/lmgr/lock.c. The zero Lock means that no lock is taken.
 type Lock uint8
 
+// The modes, weakest first.
 const (
 	NoLock Lock = iota
 	AccessShare

@@ -5,6 +5,7 @@ import "strings"
 // ObjectKind names a kind of database object in PostgreSQL's words.
 type ObjectKind string
 
+// The kinds of objects that operations are on.
 const (
 	Table      ObjectKind = "table"
 	Column     ObjectKind = "column"

@@ -63,7 +63,7 @@ func (d *demo) play(ctx context.Context, major int) (err error) {
 	if d.dir, err = os.MkdirTemp("", "pawl-demo-"); err != nil {
 		return fmt.Errorf("make a directory for the demo: %w", err)
 	}
-	defer os.RemoveAll(d.dir) //nolint:errcheck // a temporary directory
+	defer os.RemoveAll(d.dir)
 	return d.story(ctx)
 }
 
@@ -235,7 +235,7 @@ func (d *demo) seed(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("connect to fill the example: %w", err)
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is left to do on it
+	defer conn.Close(context.WithoutCancel(ctx))
 	if _, err := conn.PgConn().Exec(ctx, string(text)).ReadAll(); err != nil {
 		return fmt.Errorf("fill the example: %w", err)
 	}

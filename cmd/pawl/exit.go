@@ -28,7 +28,7 @@ func (e *usageError) Error() string { return e.message }
 
 func exitCode(err error) int {
 	var (
-		silent      errSilent
+		silent      silentError
 		interrupted interruptedError
 		usage       *usageError
 		config      *migrate.ConfigError
@@ -65,7 +65,7 @@ func exitCode(err error) int {
 
 // report prints an error for a person: the message, the place in the file with a caret, and what to do.
 func (a *app) report(err error) {
-	var silent errSilent
+	var silent silentError
 	if errors.As(err, &silent) {
 		return
 	}

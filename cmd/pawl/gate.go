@@ -84,7 +84,7 @@ func verdictOf(list []migrationJSON) error {
 	if code == exitOK {
 		return nil
 	}
-	return errSilent{code}
+	return silentError{code}
 }
 
 func (a *app) gateOnline(ctx context.Context, r *runFlags) ([]migrationJSON, error) {

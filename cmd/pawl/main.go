@@ -66,7 +66,7 @@ func interruptible(ctx context.Context) (context.Context, func()) {
 	}
 }
 
-// errSilent wraps an outcome whose explanation is printed already.
-type errSilent struct{ code int }
+// silentError wraps an outcome whose explanation is printed already.
+type silentError struct{ code int }
 
-func (e errSilent) Error() string { return fmt.Sprintf("exit %d", e.code) }
+func (e silentError) Error() string { return fmt.Sprintf("exit %d", e.code) }

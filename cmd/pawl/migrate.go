@@ -165,7 +165,7 @@ func newStatusCommand(a *app) *cobra.Command {
 			if changed == nil && exit {
 				for _, f := range s.Files {
 					if f.State != string(migrate.StateApplied) {
-						return errSilent{exitRefused}
+						return silentError{exitRefused}
 					}
 				}
 			}

@@ -151,7 +151,7 @@ func ReadManifest(path string) (*Manifest, error) {
 	if err != nil {
 		return nil, &ManifestError{path, unwrapPath(err)}
 	}
-	defer f.Close() //nolint:errcheck // nothing was written
+	defer f.Close()
 	m, err := DecodeManifest(f)
 	if err != nil {
 		return nil, &ManifestError{path, err}

@@ -46,6 +46,7 @@ type Event struct {
 // Eligibility is one reason why a release may run now or later.
 type Eligibility string
 
+// The reasons, in the words that people read.
 const (
 	WhyLive       Eligibility = "live"
 	WhyDeploying  Eligibility = "deploying"

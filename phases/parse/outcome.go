@@ -30,8 +30,9 @@ const (
 	IndexDropped
 	// EnumValueAdded is ALTER TYPE … ADD VALUE.
 	EnumValueAdded
-	// DatabaseCreated and DatabaseDropped are CREATE DATABASE and DROP DATABASE.
+	// DatabaseCreated is CREATE DATABASE.
 	DatabaseCreated
+	// DatabaseDropped is DROP DATABASE.
 	DatabaseDropped
 	// Repeatable is a statement that gives the same result when it runs once more: VACUUM, REINDEX, ALTER SYSTEM.
 	Repeatable

@@ -171,7 +171,7 @@ func tables(t *testing.T) map[string][][]string {
 	t.Helper()
 	f, err := os.Open("README.md")
 	require.NoError(t, err)
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	all := map[string][][]string{}
 	name := ""
 	for lines := bufio.NewScanner(f); lines.Scan(); {

@@ -125,7 +125,7 @@ func start(t *testing.T, bin, release, url string) *deployment {
 			if err != nil {
 				return false
 			}
-			defer resp.Body.Close() //nolint:errcheck // not read
+			defer resp.Body.Close()
 			return resp.StatusCode == http.StatusOK
 		}, 20*time.Second, 20*time.Millisecond)
 	}
@@ -285,7 +285,7 @@ func (v *visitor) request(method, url string, body any) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer response.Body.Close() //nolint:errcheck // its reading is checked
+	defer response.Body.Close()
 	answer, err := io.ReadAll(response.Body)
 	if err == nil && response.StatusCode >= 300 {
 		err = fmt.Errorf("%s %s: %s: %s", method, url, response.Status, answer)
