@@ -19,10 +19,12 @@ type Mentions struct {
 	Names map[string]bool
 	// Strings are the string constants: enum values, regclass texts, sequence names.
 	Strings []string
-	// Star is true where columns are used without being named: *, a whole row, NATURAL, a column alias list.
-	Star bool
-	// Owners gives, for names that stand behind a relation's name or alias everywhere in the query, these relations: they
-	// name columns of no other relation. A name that is missing may belong to any.
+	// Stars are the relations of which all columns are used without being named: *, a whole row, NATURAL, a column alias
+	// list, an INSERT without columns. Star is true where any relation may be meant.
+	Stars []string
+	Star  bool
+	// Owners gives for a name the relations that it can be a column of, by the qualifier before it or the query around
+	// it. A name that is missing may belong to any.
 	Owners map[string][]string
 	// Groups is true where a GROUP BY is somewhere in the query.
 	Groups bool
@@ -299,11 +301,11 @@ func (m *Mentions) columnMeets(take Take, reach []Reached) Mention {
 	if !relation && !reached {
 		return Mention{}
 	}
-	if owners, known := m.Owners[object.Column]; m.has(object.Column) && (!known || slices.Contains(owners, object.Relation)) {
+	if m.has(object.Column) && (reached || m.mayOwn(object)) {
 		met |= Read | conflict
 		named = true
 	}
-	if m.Star {
+	if m.Star || m.starred(object.Relation) || reached && len(m.Stars) > 0 {
 		met |= Star
 	}
 	if reached && !relation {
@@ -311,6 +313,24 @@ func (m *Mentions) columnMeets(take Take, reach []Reached) Mention {
 		met = uses
 	}
 	return Mention{Uses: met & uses, Named: named}
+}
+
+// mayOwn reports whether a name in the query may be that of the column.
+func (m *Mentions) mayOwn(column Object) bool {
+	owners, known := m.Owners[column.Column]
+	if !known || slices.ContainsFunc(owners, func(o string) bool { return matches(o, column.Relation) }) {
+		return true
+	}
+	for pattern, owners := range m.Owners {
+		if isPattern(pattern) && matches(pattern, column.Column) && slices.ContainsFunc(owners, func(o string) bool { return matches(o, column.Relation) }) {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *Mentions) starred(relation string) bool {
+	return slices.ContainsFunc(m.Stars, func(s string) bool { return matches(s, relation) })
 }
 
 // reaches reports whether the query names one of the objects.

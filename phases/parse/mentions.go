@@ -1,6 +1,7 @@
 package parse
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -18,20 +19,20 @@ func Mentions(text string) *phases.Mentions {
 		return tokenMentions(text)
 	}
 	w := mentionWalk{
-		out:        &phases.Mentions{Names: map[string]bool{}},
-		aliases:    map[string]bool{},
-		relation:   map[relationName]int{},
-		bare:       map[string]bool{},
-		denotes:    map[string][]string{},
-		ofRelation: map[*pg_query.Alias]bool{},
+		out:      &phases.Mentions{Names: map[string]bool{}},
+		relation: map[relationName]int{},
+		denotes:  map[string][]string{},
+		typed:    map[string]bool{},
+		stars:    map[string]bool{},
+		owners:   map[string]map[string]bool{},
+		anywhere: map[string]bool{},
 	}
 	for _, s := range tree.Stmts {
 		if s.Stmt != nil {
 			w.walk(s.Stmt.ProtoReflect())
 		}
 	}
-	w.wholeRows()
-	w.owners()
+	w.finish()
 	return w.out
 }
 
@@ -42,42 +43,151 @@ type relationName struct{ schema, name string }
 type mentionWalk struct {
 	out      *phases.Mentions
 	relation map[relationName]int
-	// aliases are all names by which a FROM item can be called; single holds the one-part column references, which are
-	// whole rows where they name an alias.
-	aliases map[string]bool
-	single  []string
-	// bare are the names that stand somewhere without a qualifier; qualified are those behind one. Denotes gives the
-	// relations that a qualifier may stand for; the empty name is for what is no relation, such as a subquery.
-	bare      map[string]bool
-	qualified []qualifiedName
-	denotes   map[string][]string
-	// ofRelation are the aliases that a relation bears.
-	ofRelation map[*pg_query.Alias]bool
+	level    *level
+	// denotes gives the relations that an alias may stand for; an alias of what is no relation has an empty list.
+	denotes map[string][]string
+	// typed are the relations whose row type is named: a name anywhere may be of theirs.
+	typed map[string]bool
+	// stars are the relations of which all columns are used, owners the relations that each name may be a column of,
+	// and anywhere the names that may be a column of any.
+	stars    map[string]bool
+	owners   map[string]map[string]bool
+	anywhere map[string]bool
+	// references are the column references that need all aliases to be known.
+	references []reference
 }
 
-type qualifiedName struct{ qualifier, name string }
+// level is a query or a statement that writes: what it names without a qualifier is of its own relations or of those
+// of the queries around it.
+type level struct {
+	relations []string
+	up        *level
+}
 
-func (w *mentionWalk) name(n string) {
-	w.out.Names[n], w.bare[n] = true, true
+func (l *level) all() []string {
+	var out []string
+	for ; l != nil; l = l.up {
+		out = append(out, l.relations...)
+	}
+	return out
+}
+
+// reference is a column reference: its parts, with an empty last one for a star.
+type reference struct {
+	parts []string
+	level *level
+}
+
+// column notes a name that may be of a column of the level's relations.
+func (w *mentionWalk) column(name string) {
+	w.out.Names[name] = true
+	if w.level == nil {
+		w.anywhere[name] = true
+		return
+	}
+	w.own(name, w.level.all())
+}
+
+func (w *mentionWalk) own(name string, relations []string) {
+	if w.owners[name] == nil {
+		w.owners[name] = map[string]bool{}
+	}
+	for _, r := range relations {
+		w.owners[name][r] = true
+	}
+}
+
+func (w *mentionWalk) star(relations []string) {
+	for _, r := range relations {
+		w.stars[r] = true
+	}
+}
+
+// within visits a statement's message in a level of its own.
+func (w *mentionWalk) within(relations []string, visit func()) {
+	w.level = &level{relations, w.level}
+	visit()
+	w.level = w.level.up
+}
+
+// relationsIn lists the relations in FROM entries, those of joins included and those of subqueries not, and notes what
+// their aliases stand for.
+func (w *mentionWalk) relationsIn(list []*pg_query.Node) []string {
+	var out []string
+	for _, n := range list {
+		switch f := n.GetNode().(type) {
+		case *pg_query.Node_RangeVar:
+			out = append(out, w.alias(f.RangeVar))
+		case *pg_query.Node_JoinExpr:
+			inner := w.relationsIn([]*pg_query.Node{f.JoinExpr.Larg, f.JoinExpr.Rarg})
+			for _, a := range []*pg_query.Alias{f.JoinExpr.Alias, f.JoinExpr.JoinUsingAlias} {
+				if a != nil {
+					w.denotes[a.Aliasname] = append(w.denotes[a.Aliasname], inner...)
+				}
+			}
+			if f.JoinExpr.IsNatural || f.JoinExpr.Alias != nil && len(f.JoinExpr.Alias.Colnames) > 0 {
+				w.star(inner)
+			}
+			out = append(out, inner...)
+		case *pg_query.Node_RangeTableSample:
+			out = append(out, w.relationsIn([]*pg_query.Node{f.RangeTableSample.Relation})...)
+		case *pg_query.Node_RangeSubselect:
+			w.derived(f.RangeSubselect.Alias)
+		case *pg_query.Node_RangeFunction:
+			w.derived(f.RangeFunction.Alias)
+		case *pg_query.Node_RangeTableFunc:
+			w.derived(f.RangeTableFunc.Alias)
+		}
+	}
+	return out
+}
+
+// derived notes an alias of what has no columns of its own: what it is made of is named inside.
+func (w *mentionWalk) derived(a *pg_query.Alias) {
+	if a != nil && w.denotes[a.Aliasname] == nil {
+		w.denotes[a.Aliasname] = []string{}
+	}
+}
+
+func (w *mentionWalk) alias(r *pg_query.RangeVar) string {
+	called := r.Relname
+	if r.Alias != nil {
+		called = r.Alias.Aliasname
+		if len(r.Alias.Colnames) > 0 {
+			w.stars[r.Relname] = true
+		}
+	}
+	w.denotes[called] = append(w.denotes[called], r.Relname)
+	return r.Relname
+}
+
+// target gives the relations of a level that writes.
+func (w *mentionWalk) target(r *pg_query.RangeVar, others []*pg_query.Node) []string {
+	if r == nil {
+		return w.relationsIn(others)
+	}
+	return append([]string{w.alias(r)}, w.relationsIn(others)...)
 }
 
 func (w *mentionWalk) walk(m protoreflect.Message) {
 	switch node := m.Interface().(type) {
 	case *pg_query.RangeVar:
-		w.rangeVar(node, phases.Read)
-		if node.Alias != nil {
-			w.ofRelation[node.Alias] = true
-		}
+		w.mention(node.Schemaname, node.Relname, phases.Read, nil)
 	case *pg_query.InsertStmt:
 		w.insert(node)
+		return
 	case *pg_query.UpdateStmt:
 		if node.Relation != nil {
 			w.mention(node.Relation.Schemaname, node.Relation.Relname, phases.Update, targetNames(node.TargetList))
 		}
+		w.within(w.target(node.Relation, node.FromClause), func() { w.children(m, "") })
+		return
 	case *pg_query.DeleteStmt:
 		if node.Relation != nil {
 			w.mention(node.Relation.Schemaname, node.Relation.Relname, phases.Delete, nil)
 		}
+		w.within(w.target(node.Relation, node.UsingClause), func() { w.children(m, "") })
+		return
 	case *pg_query.TruncateStmt:
 		for _, n := range node.Relations {
 			if r := n.GetRangeVar(); r != nil {
@@ -85,46 +195,67 @@ func (w *mentionWalk) walk(m protoreflect.Message) {
 			}
 		}
 	case *pg_query.MergeStmt:
-		w.merge(node)
+		w.within(w.target(node.Relation, []*pg_query.Node{node.SourceRelation}), func() {
+			w.merge(node)
+			w.children(m, "")
+		})
+		return
 	case *pg_query.SelectStmt:
 		if len(node.GroupClause) > 0 {
 			w.out.Groups = true
 		}
-		w.outputNames(node)
+		w.within(w.relationsIn(node.FromClause), func() { w.outputNames(node) })
 		return
 	case *pg_query.ColumnRef:
 		w.columnRef(node)
 		return
 	case *pg_query.A_Star:
 		w.out.Star = true
-	case *pg_query.JoinExpr:
-		if node.IsNatural {
-			w.out.Star = true
-		}
 	case *pg_query.Alias:
-		w.aliases[node.Aliasname] = true
-		if !w.ofRelation[node] {
-			w.denotes[node.Aliasname] = append(w.denotes[node.Aliasname], "")
+		for _, n := range node.Colnames {
+			w.out.Names[n.GetString_().GetSval()] = true
 		}
-		if len(node.Colnames) > 0 {
-			w.out.Star = true
-		}
+		return
 	case *pg_query.CommonTableExpr:
-		w.aliases[node.Ctename] = true
-		w.denotes[node.Ctename] = append(w.denotes[node.Ctename], "")
+		w.derived(&pg_query.Alias{Aliasname: node.Ctename})
+		w.children(m, "aliascolnames")
+		return
+	case *pg_query.FuncCall:
+		names := stringValues(node.Funcname)
+		for _, n := range names {
+			w.out.Names[n] = true
+		}
+		if len(names) == 1 && len(node.Args) == 1 {
+			// f(t) is another way to write t.f.
+			w.column(names[0])
+		}
+		w.children(m, "funcname")
+		return
+	case *pg_query.A_Indirection:
+		w.walk(node.Arg.ProtoReflect())
+		for _, n := range node.Indirection {
+			// (t).* names the whole row t, which is a reference itself.
+			if n.GetAStar() == nil || node.Arg.GetColumnRef() == nil {
+				w.walk(n.ProtoReflect())
+			}
+		}
+		return
 	case *pg_query.TypeName:
 		w.typeName(node)
+	case *pg_query.A_Expr:
+		w.children(m, "name")
+		return
 	case *pg_query.String:
-		w.name(node.Sval)
+		w.column(node.Sval)
 	case *pg_query.A_Const:
 		if s := node.GetSval(); s != nil {
 			w.out.Strings = append(w.out.Strings, s.Sval)
 		}
 		return
 	case *pg_query.DefElem:
-		w.name(node.Defname)
+		w.column(node.Defname)
 	case *pg_query.ResTarget:
-		// A target of INSERT or UPDATE, which belongs to the statement's relation, or the name of an output column.
+		// A target of INSERT or UPDATE, which belongs to the statement's relation.
 		if node.Name != "" {
 			w.out.Names[node.Name] = true
 		}
@@ -137,17 +268,19 @@ func (w *mentionWalk) walk(m protoreflect.Message) {
 			columns := stringValues(node.Attlist)
 			if columns == nil {
 				uses |= phases.Star
-				w.out.Star = true
+				w.stars[node.Relation.Relname] = true
 			}
 			w.mention(node.Relation.Schemaname, node.Relation.Relname, uses, columns)
 		}
 	case *pg_query.InferClause:
 		if node.Conname != "" {
-			w.name(node.Conname)
+			w.column(node.Conname)
+			// A constraint's columns are used without being named.
+			w.star(w.level.all())
 		}
 	case *pg_query.IndexElem:
 		if node.Name != "" {
-			w.name(node.Name)
+			w.column(node.Name)
 		}
 	}
 	w.children(m, "")
@@ -183,16 +316,6 @@ func (w *mentionWalk) outputNames(s *pg_query.SelectStmt) {
 	w.children(s.ProtoReflect(), "target_list")
 }
 
-func (w *mentionWalk) rangeVar(r *pg_query.RangeVar, uses phases.Use) {
-	w.mention(r.Schemaname, r.Relname, uses, nil)
-	w.aliases[r.Relname] = true
-	called := r.Relname
-	if r.Alias != nil {
-		called = r.Alias.Aliasname
-	}
-	w.denotes[called] = append(w.denotes[called], r.Relname)
-}
-
 func (w *mentionWalk) mention(schema, name string, uses phases.Use, columns []string) {
 	if columns == nil && uses&(phases.Insert|phases.Update) == 0 {
 		key := relationName{schema, name}
@@ -205,29 +328,40 @@ func (w *mentionWalk) mention(schema, name string, uses phases.Use, columns []st
 	w.out.Relations = append(w.out.Relations, phases.RelationMention{Schema: schema, Name: name, Uses: uses, Columns: columns})
 	for _, c := range columns {
 		w.out.Names[c] = true
-		w.qualified = append(w.qualified, qualifiedName{"\x00" + name, c})
+		w.own(c, nil)
 	}
 }
 
 func (w *mentionWalk) insert(s *pg_query.InsertStmt) {
 	if s.Relation == nil {
+		w.children(s.ProtoReflect(), "")
 		return
 	}
 	uses, columns := phases.Insert, targetNames(s.Cols)
 	if columns == nil {
-		uses |= phases.Star
-		w.out.Star = true
 		if s.SelectStmt == nil {
 			// INSERT … DEFAULT VALUES omits every column.
 			columns = []string{}
+		} else {
+			uses |= phases.Star
+			w.stars[s.Relation.Relname] = true
 		}
 	}
 	w.mention(s.Relation.Schemaname, s.Relation.Relname, uses, columns)
-	if c := s.OnConflictClause; c != nil {
-		w.mention(s.Relation.Schemaname, s.Relation.Relname, phases.Conflict, nil)
-		if len(c.TargetList) > 0 {
-			w.mention(s.Relation.Schemaname, s.Relation.Relname, phases.Update, targetNames(c.TargetList))
+	relations := w.target(s.Relation, nil)
+	w.within(relations, func() {
+		if c := s.OnConflictClause; c != nil {
+			w.mention(s.Relation.Schemaname, s.Relation.Relname, phases.Conflict, nil)
+			w.denotes["excluded"] = append(w.denotes["excluded"], relations...)
+			if len(c.TargetList) > 0 {
+				w.mention(s.Relation.Schemaname, s.Relation.Relname, phases.Update, targetNames(c.TargetList))
+			}
 		}
+		w.children(s.ProtoReflect(), "select_stmt")
+	})
+	// What is inserted cannot name the relation that it goes to.
+	if s.SelectStmt != nil {
+		w.walk(s.SelectStmt.ProtoReflect())
 	}
 }
 
@@ -246,12 +380,12 @@ func (w *mentionWalk) merge(s *pg_query.MergeStmt) {
 			uses := phases.Insert
 			if columns == nil {
 				uses |= phases.Star
-				w.out.Star = true
+				w.stars[s.Relation.Relname] = true
 			}
 			w.mention(s.Relation.Schemaname, s.Relation.Relname, uses, columns)
 		case pg_query.CmdType_CMD_UPDATE:
 			w.mention(s.Relation.Schemaname, s.Relation.Relname, phases.Update, columns)
-		default:
+		case pg_query.CmdType_CMD_DELETE:
 			w.mention(s.Relation.Schemaname, s.Relation.Relname, phases.Delete, nil)
 		}
 	}
@@ -262,55 +396,81 @@ func (w *mentionWalk) columnRef(c *pg_query.ColumnRef) {
 	for _, f := range c.Fields {
 		switch {
 		case f.GetAStar() != nil:
-			w.out.Star = true
 			parts = append(parts, "")
 		case f.GetString_() != nil:
 			parts = append(parts, f.GetString_().Sval)
+			w.out.Names[f.GetString_().Sval] = true
 		}
 	}
-	if len(parts) == 0 {
-		return
+	if len(parts) > 0 {
+		w.references = append(w.references, reference{parts, w.level})
 	}
-	last := len(parts) - 1
-	for _, p := range parts[:last] {
-		w.name(p)
-	}
-	if parts[last] == "" {
-		return
-	}
-	// In schema.table.column and table.row the last name may itself be a relation's alias used as a row.
-	w.single = append(w.single, parts[last])
-	if last == 0 {
-		w.name(parts[last])
-		return
-	}
-	w.out.Names[parts[last]] = true
-	w.qualified = append(w.qualified, qualifiedName{parts[last-1], parts[last]})
 }
 
-// owners finds the names that stand behind a qualifier everywhere, and of which each qualifier is a relation's name or
-// alias: they name columns of those relations and of no other.
-func (w *mentionWalk) owners() {
-	owners := map[string][]string{}
-	unsure := map[string]bool{}
-	for _, q := range w.qualified {
-		if relation, target := strings.CutPrefix(q.qualifier, "\x00"); target {
-			owners[q.name] = append(owners[q.name], relation)
-			continue
-		}
-		denotes := w.denotes[q.qualifier]
-		if len(denotes) == 0 || slices.Contains(denotes, "") {
-			unsure[q.name] = true
-			continue
-		}
-		owners[q.name] = append(owners[q.name], denotes...)
+// rowFunctions are functions of PostgreSQL that take a row of any type: t.to_jsonb is another way to write to_jsonb(t).
+var rowFunctions = map[string]bool{ //nolint:gochecknoglobals // a constant table
+	"row_to_json": true, "to_json": true, "to_jsonb": true, "json_agg": true, "jsonb_agg": true, "array_agg": true, "count": true,
+	"hash_record": true, "record_out": true, "record_send": true, "pg_typeof": true, "pg_column_size": true, "num_nulls": true,
+	"num_nonnulls": true, "quote_literal": true, "quote_nullable": true, "json_build_array": true, "jsonb_build_array": true,
+	"json_build_object": true, "jsonb_build_object": true, "concat": true, "any_value": true, "text": true, "varchar": true,
+	"bpchar": true,
+}
+
+// finish resolves the references, for which all aliases must be known.
+func (w *mentionWalk) finish() {
+	for _, r := range w.references {
+		w.resolve(r)
 	}
-	for name, relations := range owners {
-		if !w.bare[name] && !unsure[name] {
-			if w.out.Owners == nil {
-				w.out.Owners = map[string][]string{}
-			}
-			w.out.Owners[name] = relations
+	for name := range w.anywhere {
+		delete(w.owners, name)
+	}
+	typed := slices.Sorted(maps.Keys(w.typed))
+	if len(w.owners) > 0 {
+		w.out.Owners = map[string][]string{}
+	}
+	for name, relations := range w.owners {
+		w.out.Owners[name] = append(slices.Sorted(maps.Keys(relations)), typed...)
+	}
+	if len(w.stars) > 0 {
+		w.star(typed)
+	}
+	w.out.Stars = slices.Sorted(maps.Keys(w.stars))
+}
+
+func (w *mentionWalk) resolve(r reference) {
+	last := len(r.parts) - 1
+	name := r.parts[last]
+	around := r.level.all()
+	if last == 0 {
+		switch {
+		case r.level == nil:
+			w.anywhere[name] = true
+			w.out.Star = w.out.Star || name == ""
+		case name == "":
+			w.star(r.level.relations)
+			w.star(slices.Collect(maps.Keys(w.typed)))
+		default:
+			w.own(name, around)
+			w.star(w.denotes[name])
+		}
+		return
+	}
+	qualifier := r.parts[last-1]
+	relations, known := w.denotes[qualifier]
+	switch {
+	case !known && name == "":
+		w.out.Star = true
+	case !known:
+		w.anywhere[name] = true
+		// In schema.relation, the last part may be a whole row, and in column.attribute the first is a column.
+		w.star(w.denotes[name])
+		w.own(qualifier, around)
+	case name == "":
+		w.star(relations)
+	default:
+		w.own(name, relations)
+		if rowFunctions[name] {
+			w.star(relations)
 		}
 	}
 }
@@ -325,21 +485,17 @@ func (w *mentionWalk) typeName(t *pg_query.TypeName) {
 		schema = names[len(names)-2]
 	}
 	if schema != "pg_catalog" {
-		w.mention(schema, names[len(names)-1], phases.Read|phases.Call, nil)
+		w.row(schema, names[len(names)-1])
 		if t.PctType && len(names) > 1 {
-			w.mention("", names[len(names)-2], phases.Read|phases.Call, nil)
+			w.row("", names[len(names)-2])
 		}
 	}
 }
 
-// wholeRows turns column references that name a FROM item into uses of all its columns.
-func (w *mentionWalk) wholeRows() {
-	for _, name := range w.single {
-		if w.aliases[name] {
-			w.out.Star = true
-			return
-		}
-	}
+// row notes a type that may be the row type of a relation.
+func (w *mentionWalk) row(schema, name string) {
+	w.mention(schema, name, phases.Read|phases.Call, nil)
+	w.typed[name] = true
 }
 
 func targetNames(list []*pg_query.Node) []string {

@@ -54,7 +54,7 @@ func Fragment(parts, holes []string) *phases.Mentions {
 	for _, r := range m.Relations {
 		m.Names[r.Name] = true
 	}
-	m.Relations, m.Unparsed = nil, false
+	m.Relations, m.Unparsed, m.Owners, m.Stars = nil, false, nil, nil
 	return withPatterns(m)
 }
 

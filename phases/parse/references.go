@@ -85,8 +85,8 @@ type unresolved struct{ what string }
 
 func (u *unresolved) Error() string { return u.what }
 
-// column is one column of a FROM item or of a query's result.
-type column struct {
+// resultColumn is one column of a FROM item or of a query's result.
+type resultColumn struct {
 	name string
 	// bases are the table columns that it stands for, none for a computed one; a column merged by USING has several.
 	bases []phases.Object
@@ -96,7 +96,7 @@ type column struct {
 type item struct {
 	alias   string
 	key     string
-	columns []column
+	columns []resultColumn
 	// open is true for a function of which the columns are not known.
 	open bool
 	// hidden items can be named only by their alias: the sides of a join that merges columns.
@@ -105,6 +105,13 @@ type item struct {
 	reach []*item
 	// covered is true for what an alias of a join hides.
 	covered bool
+}
+
+// unlisted is the name of a result that stands for columns which are not known.
+const unlisted = "\x00"
+
+func isOpen(columns []resultColumn) bool {
+	return slices.ContainsFunc(columns, func(c resultColumn) bool { return c.name == unlisted })
 }
 
 type scope struct {
@@ -117,7 +124,7 @@ type scope struct {
 type resolver struct {
 	schema *Schema
 	found  map[phases.Object]phases.Use
-	ctes   []map[string][]column
+	ctes   []map[string][]resultColumn
 }
 
 func (r *resolver) top(n *pg_query.Node) (err error) {
@@ -146,7 +153,7 @@ func (r *resolver) useAll(bases []phases.Object, uses phases.Use) {
 	}
 }
 
-func (r *resolver) statement(n *pg_query.Node, up *scope) []column {
+func (r *resolver) statement(n *pg_query.Node, up *scope) []resultColumn {
 	switch s := n.GetNode().(type) {
 	case *pg_query.Node_SelectStmt:
 		return r.query(s.SelectStmt, up)
@@ -174,7 +181,7 @@ func (r *resolver) with(w *pg_query.WithClause, up *scope) func() {
 	if w == nil {
 		return func() {}
 	}
-	names := map[string][]column{}
+	names := map[string][]resultColumn{}
 	r.ctes = append(r.ctes, names)
 	for _, n := range w.Ctes {
 		c := n.GetCommonTableExpr()
@@ -195,15 +202,15 @@ func (r *resolver) with(w *pg_query.WithClause, up *scope) func() {
 }
 
 // computed forgets where columns come from: what they read was noted where they were computed.
-func computed(columns []column) []column {
-	out := make([]column, len(columns))
+func computed(columns []resultColumn) []resultColumn {
+	out := make([]resultColumn, len(columns))
 	for i, c := range columns {
-		out[i] = column{name: c.name}
+		out[i] = resultColumn{name: c.name}
 	}
 	return out
 }
 
-func renamed(columns []column, names []*pg_query.Node) []column {
+func renamed(columns []resultColumn, names []*pg_query.Node) []resultColumn {
 	out := slices.Clone(columns)
 	for i, n := range names {
 		if i < len(out) {
@@ -240,6 +247,7 @@ func (r *resolver) relation(v *pg_query.RangeVar) *item {
 				if v.Alias != nil {
 					it.columns = renamed(it.columns, v.Alias.Colnames)
 				}
+				it.open = isOpen(columns)
 				return it
 			}
 		}
@@ -251,7 +259,7 @@ func (r *resolver) relation(v *pg_query.RangeVar) *item {
 	it.key = key
 	schema, name, _ := strings.Cut(key, ".")
 	for _, c := range r.schema.Relations[key] {
-		it.columns = append(it.columns, column{c, []phases.Object{{Kind: phases.Column, Schema: schema, Relation: name, Column: c}}})
+		it.columns = append(it.columns, resultColumn{c, []phases.Object{{Kind: phases.Column, Schema: schema, Relation: name, Column: c}}})
 	}
 	if v.Alias != nil {
 		it.columns = renamed(it.columns, v.Alias.Colnames)
@@ -278,6 +286,7 @@ func (r *resolver) from(n *pg_query.Node, sc *scope) []*item {
 			it.alias = a.Aliasname
 			it.columns = renamed(it.columns, a.Colnames)
 		}
+		it.open = isOpen(it.columns)
 		sc.items = append(sc.items, it)
 		return []*item{it}
 	case *pg_query.Node_RangeFunction:
@@ -313,7 +322,7 @@ func (r *resolver) function(f *pg_query.RangeFunction, sc *scope) *item {
 		if it.alias == "" {
 			it.alias = name
 		}
-		var columns []column
+		var columns []resultColumn
 		switch {
 		case len(list.Items) > 1 && list.Items[1].GetList() != nil:
 			columns = definitions(list.Items[1].GetList().Items)
@@ -323,16 +332,16 @@ func (r *resolver) function(f *pg_query.RangeFunction, sc *scope) *item {
 				it.open = true
 			}
 			for _, c := range known {
-				columns = append(columns, column{name: c})
+				columns = append(columns, resultColumn{name: c})
 			}
 			if len(known) == 0 {
-				columns = append(columns, column{name: name})
+				columns = append(columns, resultColumn{name: name})
 			}
 		}
 		it.columns = append(it.columns, columns...)
 	}
 	if f.Ordinality {
-		it.columns = append(it.columns, column{name: "ordinality"})
+		it.columns = append(it.columns, resultColumn{name: "ordinality"})
 	}
 	if defs := definitions(f.Coldeflist); defs != nil {
 		it.columns, it.open = defs, false
@@ -345,7 +354,7 @@ func (r *resolver) function(f *pg_query.RangeFunction, sc *scope) *item {
 		}
 		for i, n := range a.Colnames {
 			if i >= len(it.columns) {
-				it.columns = append(it.columns, column{})
+				it.columns = append(it.columns, resultColumn{})
 			}
 			it.columns[i].name = n.GetString_().GetSval()
 		}
@@ -353,11 +362,11 @@ func (r *resolver) function(f *pg_query.RangeFunction, sc *scope) *item {
 	return it
 }
 
-func definitions(list []*pg_query.Node) []column {
-	var out []column
+func definitions(list []*pg_query.Node) []resultColumn {
+	var out []resultColumn
 	for _, n := range list {
 		if d := n.GetColumnDef(); d != nil {
-			out = append(out, column{name: d.Colname})
+			out = append(out, resultColumn{name: d.Colname})
 		}
 	}
 	return out
@@ -393,7 +402,7 @@ func (r *resolver) tableFunction(f *pg_query.RangeTableFunc, sc *scope) *item {
 		c := n.GetRangeTableFuncCol()
 		r.expression(c.Colexpr, sc)
 		r.expression(c.Coldefexpr, sc)
-		it.columns = append(it.columns, column{name: c.Colname})
+		it.columns = append(it.columns, resultColumn{name: c.Colname})
 	}
 	if f.Alias != nil {
 		it.alias = f.Alias.Aliasname
@@ -420,7 +429,7 @@ func (r *resolver) join(j *pg_query.JoinExpr, sc *scope) []*item {
 			}
 		}
 		for _, c := range visible(left) {
-			if slices.ContainsFunc(visible(right), func(d column) bool { return d.name == c.name }) && !slices.Contains(using, c.name) {
+			if slices.ContainsFunc(visible(right), func(d resultColumn) bool { return d.name == c.name }) && !slices.Contains(using, c.name) {
 				using = append(using, c.name)
 			}
 		}
@@ -430,7 +439,7 @@ func (r *resolver) join(j *pg_query.JoinExpr, sc *scope) []*item {
 		merged := &item{merged: map[string]bool{}}
 		for _, name := range using {
 			merged.merged[name] = true
-			c := column{name: name}
+			c := resultColumn{name: name}
 			for _, side := range [][]*item{left, right} {
 				found := false
 				for _, d := range visible(side) {
@@ -469,8 +478,8 @@ func (r *resolver) join(j *pg_query.JoinExpr, sc *scope) []*item {
 }
 
 // visible gives the columns that a bare * would give for the items of one join.
-func visible(items []*item) []column {
-	var out []column
+func visible(items []*item) []resultColumn {
+	var out []resultColumn
 	hidden := map[string]bool{}
 	for _, it := range items {
 		if it.merged == nil {
@@ -496,7 +505,7 @@ func visible(items []*item) []column {
 	return out
 }
 
-func (r *resolver) query(s *pg_query.SelectStmt, up *scope) []column {
+func (r *resolver) query(s *pg_query.SelectStmt, up *scope) []resultColumn {
 	defer r.with(s.WithClause, up)()
 	if s.Op != pg_query.SetOperation_SETOP_NONE {
 		out := computed(r.query(s.Larg, up))
@@ -512,12 +521,12 @@ func (r *resolver) query(s *pg_query.SelectStmt, up *scope) []column {
 	}
 	sc := &scope{up: up, output: map[string]bool{}}
 	if len(s.ValuesLists) > 0 {
-		var out []column
+		var out []resultColumn
 		for i, row := range s.ValuesLists {
 			for j, v := range row.GetList().GetItems() {
 				r.expression(v, sc)
 				if i == 0 {
-					out = append(out, column{name: fmt.Sprintf("column%d", j+1)})
+					out = append(out, resultColumn{name: fmt.Sprintf("column%d", j+1)})
 				}
 			}
 		}
@@ -593,7 +602,7 @@ func bareName(n *pg_query.Node) (string, bool) {
 // inputs reports whether a name is that of a column of the FROM items.
 func (r *resolver) inputs(name string, sc *scope) bool {
 	for _, it := range sc.items {
-		if it.open || slices.ContainsFunc(it.columns, func(c column) bool { return c.name == name }) {
+		if it.open || slices.ContainsFunc(it.columns, func(c resultColumn) bool { return c.name == name }) {
 			return true
 		}
 	}
@@ -601,8 +610,8 @@ func (r *resolver) inputs(name string, sc *scope) bool {
 }
 
 // targets resolves a list of results.
-func (r *resolver) targets(list []*pg_query.Node, sc *scope) []column {
-	var out []column
+func (r *resolver) targets(list []*pg_query.Node, sc *scope) []resultColumn {
+	var out []resultColumn
 	for _, n := range list {
 		t := n.GetResTarget()
 		if t == nil {
@@ -617,13 +626,13 @@ func (r *resolver) targets(list []*pg_query.Node, sc *scope) []column {
 		if name == "" {
 			name = outputName(t.Val)
 		}
-		out = append(out, column{name: name})
+		out = append(out, resultColumn{name: name})
 	}
 	return out
 }
 
 // star expands *, t.* and (row).*; nil for anything else.
-func (r *resolver) star(n *pg_query.Node, sc *scope) []column {
+func (r *resolver) star(n *pg_query.Node, sc *scope) []resultColumn {
 	if in := n.GetAIndirection(); in != nil && len(in.Indirection) > 0 && in.Indirection[len(in.Indirection)-1].GetAStar() != nil {
 		// (u).* is u.*; of any other row the columns are not known.
 		if c := in.Arg.GetColumnRef(); c != nil && len(in.Indirection) == 1 {
@@ -631,23 +640,23 @@ func (r *resolver) star(n *pg_query.Node, sc *scope) []column {
 				return r.allOf(it)
 			}
 		}
-		r.expression(n, sc)
-		fail("the columns of a row")
+		r.expression(in.Arg, sc)
+		return []resultColumn{{name: unlisted}}
 	}
 	c := n.GetColumnRef()
 	if c == nil || c.Fields[len(c.Fields)-1].GetAStar() == nil {
 		return nil
 	}
 	if len(c.Fields) == 1 {
-		out := []column{}
+		out := []resultColumn{}
 		for _, it := range uncovered(sc.items) {
 			if it.open {
-				fail("* of a function")
+				out = append(out, resultColumn{name: unlisted})
 			}
 		}
 		for _, v := range visible(uncovered(sc.items)) {
 			r.useAll(v.bases, phases.Read|phases.Star)
-			out = append(out, column{name: v.name})
+			out = append(out, resultColumn{name: v.name})
 		}
 		return out
 	}
@@ -663,14 +672,14 @@ func uncovered(items []*item) []*item {
 }
 
 // allOf uses all columns of an item without naming them.
-func (r *resolver) allOf(it *item) []column {
-	if it.open && len(it.columns) <= 1 {
-		fail("the columns of function %s", it.alias)
+func (r *resolver) allOf(it *item) []resultColumn {
+	out := []resultColumn{}
+	if it.open {
+		out = append(out, resultColumn{name: unlisted})
 	}
-	out := []column{}
 	for _, c := range it.columns {
 		r.useAll(c.bases, phases.Read|phases.Star)
-		out = append(out, column{name: c.name})
+		out = append(out, resultColumn{name: c.name})
 	}
 	return out
 }
@@ -700,7 +709,7 @@ func (r *resolver) rowOf(c *pg_query.ColumnRef, sc *scope) *item {
 func (r *resolver) isColumn(name string, sc *scope) bool {
 	for s := sc; s != nil; s = s.up {
 		for _, it := range s.items {
-			if slices.ContainsFunc(it.columns, func(c column) bool { return c.name == name }) {
+			if slices.ContainsFunc(it.columns, func(c resultColumn) bool { return c.name == name }) {
 				return true
 			}
 		}
@@ -753,7 +762,7 @@ func (r *resolver) columnRef(c *pg_query.ColumnRef, sc *scope) {
 // bare resolves an unqualified name: a column of the innermost query that has one, or else a whole row.
 func (r *resolver) bare(name string, sc *scope) {
 	for s := sc; s != nil; s = s.up {
-		var hits []column
+		var hits []resultColumn
 		mergedHit := false
 		for _, it := range s.items {
 			if it.covered {

@@ -1,6 +1,7 @@
 package parse
 
 import (
+	"math"
 	"slices"
 	"strings"
 
@@ -30,7 +31,7 @@ func (r *resolver) write(it *item, name string, uses phases.Use) {
 	r.use(phases.Object{Kind: phases.Column, Schema: schema, Relation: relation, Column: name}, uses)
 }
 
-func (r *resolver) insert(s *pg_query.InsertStmt, up *scope) []column {
+func (r *resolver) insert(s *pg_query.InsertStmt, up *scope) []resultColumn {
 	defer r.with(s.WithClause, up)()
 	it := r.target(s.Relation, phases.Insert)
 	given := -1
@@ -54,8 +55,14 @@ func (r *resolver) insert(s *pg_query.InsertStmt, up *scope) []column {
 	return r.targets(s.ReturningList, sc)
 }
 
-// given counts the columns that an INSERT gets.
-func (r *resolver) given(n *pg_query.Node, up *scope) int { return len(r.statement(n, up)) }
+// given counts the columns that an INSERT gets; where they are not known, as many as there may be.
+func (r *resolver) given(n *pg_query.Node, up *scope) int {
+	columns := r.statement(n, up)
+	if isOpen(columns) {
+		return math.MaxInt
+	}
+	return len(columns)
+}
 
 func (r *resolver) conflict(c *pg_query.OnConflictClause, it *item, sc *scope) {
 	if in := c.Infer; in != nil {
@@ -77,7 +84,7 @@ func (r *resolver) conflict(c *pg_query.OnConflictClause, it *item, sc *scope) {
 			}
 		}
 	}
-	excluded := &item{alias: "excluded", columns: computed(it.columns), key: it.key}
+	excluded := &item{alias: "excluded", columns: it.columns, key: it.key}
 	// An unqualified name means the table: excluded stands outside.
 	inner := &scope{up: &scope{up: sc.up, items: []*item{excluded}}, items: sc.items}
 	r.assign(it, c.TargetList, inner)
@@ -99,7 +106,7 @@ func (r *resolver) assign(it *item, list []*pg_query.Node, sc *scope) {
 	}
 }
 
-func (r *resolver) update(s *pg_query.UpdateStmt, up *scope) []column {
+func (r *resolver) update(s *pg_query.UpdateStmt, up *scope) []resultColumn {
 	defer r.with(s.WithClause, up)()
 	it := r.target(s.Relation, phases.Update)
 	sc := &scope{up: up, items: []*item{it}}
@@ -111,7 +118,7 @@ func (r *resolver) update(s *pg_query.UpdateStmt, up *scope) []column {
 	return r.targets(s.ReturningList, sc)
 }
 
-func (r *resolver) delete(s *pg_query.DeleteStmt, up *scope) []column {
+func (r *resolver) delete(s *pg_query.DeleteStmt, up *scope) []resultColumn {
 	defer r.with(s.WithClause, up)()
 	it := r.target(s.Relation, phases.Delete)
 	sc := &scope{up: up, items: []*item{it}}
@@ -122,7 +129,7 @@ func (r *resolver) delete(s *pg_query.DeleteStmt, up *scope) []column {
 	return r.targets(s.ReturningList, sc)
 }
 
-func (r *resolver) merge(s *pg_query.MergeStmt, up *scope) []column {
+func (r *resolver) merge(s *pg_query.MergeStmt, up *scope) []resultColumn {
 	defer r.with(s.WithClause, up)()
 	it := r.target(s.Relation, phases.Update)
 	sc := &scope{up: up, items: []*item{it}}
