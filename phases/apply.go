@@ -167,7 +167,7 @@ func (c *Catalog) addColumn(r *rel, def *ColumnDef) {
 	}
 	r.columns = append(r.columns, k)
 	if def.Serial || def.Identity != 0 {
-		name := freeName(r.name, def.Name, "seq", func(name string) bool { return c.relations[key(r.schema, name)] != nil })
+		name := c.freeName(r.name, def.Name, "seq", func(name string) bool { return c.relations[key(r.schema, name)] != nil })
 		s := &rel{schema: r.schema, name: name, kind: Sequence, born: c.step, ownerTable: r, ownerColumn: def.Name, identity: def.Identity, temporary: r.temporary}
 		c.relations[key(s.schema, s.name)] = s
 		r.sequences = append(r.sequences, s)
@@ -195,7 +195,7 @@ func (c *Catalog) typeLike(path string) TypeName {
 }
 
 func (c *Catalog) inherit(r, parent *rel, b *PartitionBound) {
-	if parent == nil {
+	if parent == nil || slices.Contains(r.family(false), parent) {
 		r.unfollowed = true
 		c.lose(Object{})
 		return
@@ -420,6 +420,10 @@ func (c *Catalog) dropConstraint(r *rel, k *con) {
 }
 
 func (c *Catalog) dropRelation(r *rel, cascade bool) {
+	if r.dropped {
+		return
+	}
+	r.dropped = true
 	if c.relations[key(r.schema, r.name)] == r {
 		delete(c.relations, key(r.schema, r.name))
 	}

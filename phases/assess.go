@@ -60,6 +60,7 @@ func (c *Catalog) Assess(f *File) *Assessment {
 			as.Operations = make([]AssessedOperation, 0, len(s.Operations))
 		}
 		group := alterGroup(s)
+		c.budget = maxBodies
 		for j := range s.Operations {
 			c.run(&s.Operations[j], &as.Operations, group)
 		}

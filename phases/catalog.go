@@ -39,8 +39,12 @@ type Catalog struct {
 	// touched counts the objects ever made: an empty catalog knows nothing about the database.
 	touched int
 	depth   int
-	idle    []*judgement
-	gone    []lost
+	// budget is how many more operations the bodies that a statement runs may have.
+	budget int
+	idle   []*judgement
+	// suffixes are the numbers that chosen names ended in last.
+	suffixes map[string]int
+	gone     []lost
 }
 
 // rel is a table, view, materialized view, sequence or composite type's relation.
@@ -79,6 +83,7 @@ type rel struct {
 	tablespace  string
 	// identified is set where REPLICA IDENTITY names an index or FULL, nothing where it says NOTHING.
 	identified, nothing bool
+	dropped             bool
 }
 
 type col struct {
@@ -181,7 +186,7 @@ func NewCatalog(version int) *Catalog {
 		relations: map[qname]*rel{}, indexes: map[qname]*index{}, types: map[qname]*typ{},
 		functions: map[qname][]*function{}, extensions: map[string]string{"plpgsql": "pg_catalog"},
 		publications: map[string]*publication{}, roles: map[string]bool{}, statistics: map[string]*rel{},
-		prepared: map[string][]Operation{}, others: map[Object]bool{}, servers: map[string]string{}, step: 1,
+		prepared: map[string][]Operation{}, suffixes: map[string]int{}, others: map[Object]bool{}, servers: map[string]string{}, step: 1,
 	}
 	for i := range registry {
 		c.kinds[registry[i].Kind] = &registry[i]
@@ -348,12 +353,23 @@ func (r *rel) policy(name string) *policy {
 	return nil
 }
 
-// descendants are the partitions and inheriting tables below, at any depth.
+// descendants are the partitions and inheriting tables below, at any depth, each once.
 func (r *rel) descendants() []*rel {
-	var out []*rel
-	for _, child := range r.children {
-		out = append(out, child)
-		out = append(out, child.descendants()...)
+	if len(r.children) == 0 {
+		return nil
+	}
+	out := slices.Clone(r.children)
+	seen := map[*rel]bool{r: true}
+	for _, child := range out {
+		seen[child] = true
+	}
+	for i := 0; i < len(out); i++ {
+		for _, child := range out[i].children {
+			if !seen[child] {
+				seen[child] = true
+				out = append(out, child)
+			}
+		}
 	}
 	return out
 }

@@ -5,6 +5,10 @@ import "slices"
 // maxCalls bounds how deep functions that call functions are followed.
 const maxCalls = 8
 
+// maxBodies bounds how many operations one statement may run through bodies: functions that call each other many times
+// would multiply without end.
+const maxBodies = 10_000
+
 // judgement is an assessment in the making.
 type judgement struct {
 	AssessedOperation
@@ -77,6 +81,12 @@ func (c *Catalog) body(ops []Operation, out *[]AssessedOperation) {
 	c.depth++
 	path := slices.Clone(c.path)
 	for i := range ops {
+		if c.budget--; c.budget <= 0 {
+			if c.budget == 0 {
+				*out = append(*out, c.plain(&Operation{}, Opaque))
+			}
+			break
+		}
 		c.run(&ops[i], out, nil)
 	}
 	c.path = path
@@ -237,12 +247,19 @@ func (j *judgement) lockRead(o Object, mode Lock) {
 		j.lockObject(o, mode)
 		return
 	}
-	for _, each := range r.family(false) {
-		j.lock(each, mode)
-	}
-	for _, below := range r.reads {
-		if r.kind == View {
-			j.lockRead(below.object(Table), mode)
+	seen := map[*rel]bool{r: true}
+	for queue := []*rel{r}; len(queue) > 0; queue = queue[1:] {
+		for _, each := range queue[0].family(false) {
+			j.lock(each, mode)
+		}
+		if queue[0].kind != View {
+			continue
+		}
+		for _, below := range queue[0].reads {
+			if !seen[below] {
+				seen[below] = true
+				queue = append(queue, below)
+			}
 		}
 	}
 }

@@ -35,14 +35,16 @@ func objectName(table, columns, label string) string {
 	return out
 }
 
-// freeName appends 1, 2, … to the label until nothing has the name.
-func freeName(table, columns, label string, taken func(string) bool) string {
-	for n := 0; ; n++ {
-		suffix := label
-		if n > 0 {
-			suffix += strconv.Itoa(n)
-		}
-		if name := objectName(table, columns, suffix); !taken(name) {
+// freeName appends 1, 2, … to the label until nothing has the name. It remembers how far it came for each name, so
+// that a table with a thousand nameless constraints does not cost a million tries.
+func (c *Catalog) freeName(table, columns, label string, taken func(string) bool) string {
+	first := objectName(table, columns, label)
+	if !taken(first) {
+		return first
+	}
+	for n := c.suffixes[first] + 1; ; n++ {
+		if name := objectName(table, columns, label+strconv.Itoa(n)); !taken(name) {
+			c.suffixes[first] = n
 			return name
 		}
 	}
@@ -58,20 +60,20 @@ func (c *Catalog) constraintName(r *rel, def *ConstraintDef) string {
 	columns := strings.Join(def.Columns, "_")
 	switch def.Type {
 	case PrimaryKeyConstraint:
-		return freeName(r.name, "", "pkey", taken)
+		return c.freeName(r.name, "", "pkey", taken)
 	case UniqueConstraint:
-		return freeName(r.name, columns, "key", taken)
+		return c.freeName(r.name, columns, "key", taken)
 	case ExclusionConstraint:
-		return freeName(r.name, columns, "excl", taken)
+		return c.freeName(r.name, columns, "excl", taken)
 	case ForeignKeyConstraint:
-		return freeName(r.name, columns, "fkey", taken)
+		return c.freeName(r.name, columns, "fkey", taken)
 	case NotNullConstraint:
-		return freeName(r.name, columns, "not_null", taken)
+		return c.freeName(r.name, columns, "not_null", taken)
 	default:
 		if len(def.Columns) != 1 {
 			columns = ""
 		}
-		return freeName(r.name, columns, "check", taken)
+		return c.freeName(r.name, columns, "check", taken)
 	}
 }
 
@@ -85,7 +87,7 @@ func (c *Catalog) indexName(r *rel, def *IndexDef) string {
 			parts = append(parts, "expr")
 		}
 	}
-	return freeName(r.name, strings.Join(append(parts, def.Include...), "_"), "idx", func(name string) bool {
+	return c.freeName(r.name, strings.Join(append(parts, def.Include...), "_"), "idx", func(name string) bool {
 		_, relation := c.relations[key(r.schema, name)]
 		_, index := c.indexes[key(r.schema, name)]
 		return relation || index

@@ -119,19 +119,26 @@ func (c *Catalog) base(t TypeName) TypeName {
 // typeChange compares two types by the matrix that PostgreSQL's ATColumnChangeRequiresRewrite (tablecmds.c) and the
 // length coercion functions' support functions give.
 func (c *Catalog) typeChange(from, to TypeName) (what change, rewrite bool) {
+	return c.typeChangeBelow(from, to, 0)
+}
+
+func (c *Catalog) typeChangeBelow(from, to TypeName, depth int) (what change, rewrite bool) {
+	if depth > 16 {
+		return differing, true
+	}
 	if sameTypeName(from, to) {
 		return sameType, false
 	}
 	oldDomain, newDomain := c.typ(from), c.typ(to)
 	if newDomain != nil && newDomain.Form == "domain" && to.Dims == 0 {
-		what, rewrite = c.typeChange(from, newDomain.Base)
+		what, rewrite = c.typeChangeBelow(from, newDomain.Base, depth+1)
 		if c.constrained(newDomain) {
 			return differing, true
 		}
 		return max(what, widening), rewrite
 	}
 	if oldDomain != nil && oldDomain.Form == "domain" && from.Dims == 0 {
-		what, rewrite = c.typeChange(oldDomain.Base, to)
+		what, rewrite = c.typeChangeBelow(oldDomain.Base, to, depth+1)
 		return max(what, widening), rewrite
 	}
 	if from.Dims != to.Dims {
@@ -139,7 +146,7 @@ func (c *Catalog) typeChange(from, to TypeName) (what change, rewrite bool) {
 	}
 	if from.Dims > 0 {
 		from.Dims, to.Dims = 0, 0
-		what, _ = c.typeChange(from, to)
+		what, _ = c.typeChangeBelow(from, to, depth+1)
 		return what, true
 	}
 	if from.Name == to.Name {

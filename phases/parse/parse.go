@@ -43,20 +43,17 @@ func File(path string, src []byte) *phases.File {
 // assumed reports whether a syntax error stands in a statement that pawl:assume answers for: the parser may simply be
 // older than the server.
 func assumed(f *phases.File, p phases.Problem) bool {
-	if p.Code != phases.SyntaxProblem {
+	if p.Code != phases.SyntaxProblem || len(f.Directives) == 0 {
 		return false
 	}
-	for _, s := range f.Statements {
-		if s.Span.Start.Offset > p.Span.Start.Offset || p.Span.Start.Offset > s.Span.End.Offset {
-			continue
-		}
-		for _, d := range s.Directives {
-			if d.Name == "assume" && d.Reason != "" {
-				return true
-			}
-		}
+	// The statement that holds the problem is the last one that begins before it.
+	i := sort.Search(len(f.Statements), func(i int) bool { return f.Statements[i].Span.Start.Offset > p.Span.Start.Offset }) - 1
+	if i < 0 {
+		return false
 	}
-	return false
+	return slices.ContainsFunc(f.Statements[i].Directives, func(d phases.Directive) bool {
+		return d.Name == "assume" && d.Reason != ""
+	})
 }
 
 // badText finds what makes a text unfit for PostgreSQL whatever it says: bytes that are not UTF-8, and NUL.
@@ -213,8 +210,6 @@ func (r *reader) statement(node *pg.Node, start, end, semicolon int) {
 	r.file.Statements = append(r.file.Statements, st)
 }
 
-func parseTree(text string) (*pg.ParseResult, error) { return pg.Parse(text) }
-
 // syntaxError gives the place of a parse error as byte offsets in the text, its message, and a hint where one helps.
 func syntaxError(text string, err error) (start, end int, message, hint string) {
 	message = err.Error()
@@ -222,6 +217,9 @@ func syntaxError(text string, err error) (start, end int, message, hint string) 
 	if errors.As(err, &pe) {
 		message = pe.Message
 		start = byteOffset(text, pe.Cursorpos-1)
+	}
+	if strings.HasPrefix(message, "memory exhausted") || strings.Contains(message, "maximum recursion depth") {
+		message = deepMessage
 	}
 	s := scanner{src: text, pos: start}
 	t := s.next()
