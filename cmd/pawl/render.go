@@ -71,44 +71,66 @@ func printHeld(w io.Writer, h migrate.Held) {
 	printFindings(w, h.Decision)
 }
 
-// printFindings explains a decision: grouped by release, each use with its place, then what to do.
+// printFindings explains a decision: for each release what stands in the way, each use with its place, then what to do.
+// Findings that are milder than the verdict are counted only; JSON has them all.
 func printFindings(w io.Writer, d gate.Decision) {
-	type key struct{ consumer, release, next string }
+	type key struct{ consumer, release string }
 	var order []key
 	groups := map[key][]gate.Finding{}
+	milder := 0
+	seen := map[string]bool{}
 	for _, f := range d.Findings {
-		k := key{f.Consumer, f.Release, f.Next}
+		if !d.Allowed && f.Verdict < min(d.Verdict, gate.Unknown) {
+			milder++
+			continue
+		}
+		// One statement that meets several things which a migration takes is told once.
+		place := fmt.Sprint(f.Consumer, f.Release, f.Site, f.Query)
+		if f.Query != "" && seen[place] {
+			continue
+		}
+		seen[place] = true
+		k := key{f.Consumer, f.Release}
 		if groups[k] == nil {
 			order = append(order, k)
 		}
 		groups[k] = append(groups[k], f)
 	}
 	for _, k := range order {
-		list := groups[k]
-		if k.consumer != "" {
-			fmt.Fprintf(w, "  %s@%s: %s\n", k.consumer, k.release, why(list[0]))
-		}
-		const most = 5
-		for i, f := range list {
-			if i == most {
-				fmt.Fprintf(w, "    and %d more\n", len(list)-most)
-				break
-			}
-			place := ""
-			if f.Site.File != "" {
-				place = fmt.Sprintf("%s:%d: ", f.Site.File, f.Site.Line)
-			}
-			fmt.Fprintf(w, "    %-8s %s%s\n", f.Verdict, place, f.Message)
-			if f.Query != "" {
-				fmt.Fprintf(w, "             %s\n", oneLine(f.Query))
-			}
-		}
-		if k.next != "" {
-			fmt.Fprintf(w, "    next: %s\n", k.next)
-		}
+		printGroup(w, k.consumer, k.release, groups[k], d.Allowed)
+	}
+	if milder > 0 {
+		fmt.Fprintf(w, "  and %d uses of which only the values decide whether they still work\n", milder)
 	}
 	if until := d.Until(); !until.IsZero() && !d.Allowed {
 		fmt.Fprintf(w, "  by time alone it can pass after %s\n", until.UTC().Format("2006-01-02 15:04:05 MST"))
+	}
+}
+
+func printGroup(w io.Writer, consumer, release string, list []gate.Finding, allowed bool) {
+	if consumer != "" {
+		fmt.Fprintf(w, "  %s@%s: %s\n", consumer, release, why(list[0]))
+	}
+	most := 4
+	if allowed {
+		most = 1
+	}
+	for i, f := range list {
+		if i == most {
+			fmt.Fprintf(w, "    … and %d more\n", len(list)-most)
+			break
+		}
+		place := ""
+		if f.Site.File != "" {
+			place = fmt.Sprintf("%s:%d: ", f.Site.File, f.Site.Line)
+		}
+		fmt.Fprintf(w, "    %-8s %s%s\n", f.Verdict, place, f.Message)
+		if f.Query != "" && !allowed {
+			fmt.Fprintf(w, "             %s\n", oneLine(f.Query))
+		}
+	}
+	if next := list[0].Next; next != "" && !allowed {
+		fmt.Fprintf(w, "    next: %s\n", next)
 	}
 }
 

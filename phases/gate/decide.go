@@ -300,13 +300,20 @@ func query(change Change, r Release, q Query, evidence Evidence) []Finding {
 	return found
 }
 
+// firstMet finds what a refused statement most likely fails on: the first take that it meets and that fails for sure,
+// before those of which only the values decide.
 func firstMet(change Change, q Query) (Taken, phases.Mention, bool) {
+	var found Taken
+	var how phases.Mention
+	ok := false
 	for _, t := range change.Takes {
-		if m := q.Mentions.Meets(t.Take, t.Reach); m.Uses != 0 && !t.Everything {
-			return t, m, true
+		m := q.Mentions.Meets(t.Take, t.Reach)
+		if m.Uses == 0 || t.Everything || ok && (found.Certainty == phases.Fails || t.Certainty != phases.Fails) {
+			continue
 		}
+		found, how, ok = t, m, true
 	}
-	return Taken{}, phases.Mention{}, false
+	return found, how, ok
 }
 
 // settled reports whether preparing and planning see everything about this kind of use, so that a statement which
@@ -345,10 +352,20 @@ func judge(t Taken, m phases.Mention, q Query) (Verdict, string) {
 	}
 }
 
+// next says what to do about a release that needs what is taken. One that runs has to be replaced; one that may only
+// come back stops counting by itself, or when somebody says that it never will.
 func next(r Release, t Taken) string {
-	text := fmt.Sprintf("deploy a release of %s without this use of %s", r.Consumer, t.Object)
-	if !r.Until.IsZero() {
-		return fmt.Sprintf("%s; %s stops counting on %s", text, r.ID, r.Until.UTC().Format("2006-01-02 15:04 MST"))
+	retire := fmt.Sprintf("`pawl release retire %s %s --reason …` once it can never run again", r.Consumer, r.ID)
+	comesBack := len(r.Why) > 0
+	for _, why := range r.Why {
+		comesBack = comesBack && (why == WhySuperseded || why == WhyPrevious)
 	}
-	return fmt.Sprintf("%s and mark it live; `pawl release retire %s %s --reason …` once %s can never run again", text, r.Consumer, r.ID, r.ID)
+	switch {
+	case !comesBack:
+		return fmt.Sprintf("deploy a release of %s without this use of %s, and record it as live; or %s", r.Consumer, t.Object, retire)
+	case r.Until.IsZero():
+		return fmt.Sprintf("%s is the release that %s would go back to; it counts until the next one is superseded, or %s", r.ID, r.Consumer, retire)
+	default:
+		return fmt.Sprintf("%s may come back until %s; sooner: %s", r.ID, r.Until.UTC().Format("2006-01-02 15:04 MST"), retire)
+	}
 }
