@@ -200,3 +200,27 @@ func need(m *phases.Mentions, tree *pg_query.ParseResult) {
 
 // systemColumns are the columns that every table has: https://www.postgresql.org/docs/current/ddl-system-columns.html
 var systemColumns = map[string]bool{"tableoid": true, "xmin": true, "cmin": true, "xmax": true, "cmax": true, "ctid": true} //nolint:gochecknoglobals // a constant table
+
+// Fingerprint gives what two texts share that differ only in constants, parameters and layout; empty for a text that
+// the parser rejects. It also equates some texts that mean different things, so that it must not be a key.
+func Fingerprint(text string) string {
+	print, err := pg_query.Fingerprint(text)
+	if err != nil {
+		return ""
+	}
+	return print
+}
+
+// IsFunctionName reports whether a name in a text may be that of a function that is called there.
+func IsFunctionName(text, name string) bool {
+	for rest := strings.ToLower(text); ; {
+		i := strings.Index(rest, strings.ToLower(name))
+		if i < 0 {
+			return false
+		}
+		rest = rest[i+len(name):]
+		if strings.HasPrefix(strings.TrimLeft(strings.TrimPrefix(rest, `"`), " \t\n"), "(") {
+			return true
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package parse
 
 import (
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -16,7 +17,10 @@ func (r *resolver) target(v *pg_query.RangeVar, uses phases.Use) *item {
 	saved := r.ctes
 	// A common table expression cannot be written to: its name means the table here.
 	r.ctes = nil
+	before := maps.Clone(r.found)
 	it := r.relation(v)
+	// To be written to is not to be read.
+	r.found = before
 	r.ctes = saved
 	schema, name, _ := strings.Cut(it.key, ".")
 	r.use(phases.Object{Kind: phases.Table, Schema: schema, Relation: name}, uses)
