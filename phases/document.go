@@ -111,7 +111,7 @@ func (r Reach) words() string {
 		bit  Reach
 		text string
 	}{
-		{ToFamily, "partitions and inheriting tables"}, {ToParent, "the partition's parent and default partition"},
+		{ToFamily, "partitions and inheriting tables"}, {ToPartitions, "partitions"}, {ToParent, "the partition's parent and default partition"},
 		{ToOtherEnds, "the tables at the other ends of its foreign keys"}, {ToDependents, "what CASCADE reaches"},
 		{ToUsers, "every table that uses the type"}, {ToReads, "what its query reads, weakly"},
 	} {

@@ -130,7 +130,7 @@ func (c *Catalog) call(op *Operation, use FunctionUse, out *[]AssessedOperation)
 	case harmlessCall:
 		return
 	case sequenceCall:
-		one := Operation{Kind: "restart_sequence", On: sequenceOf(use.Literal), Span: op.Span}
+		one := Operation{Kind: "set_sequence", On: sequenceOf(use.Literal), Span: op.Span}
 		c.run(&one, out, nil)
 		return
 	}
@@ -205,7 +205,13 @@ func (j *judgement) locks() {
 	if j.rel != nil {
 		j.lock(j.rel, d.Effect.Lock)
 		if d.Reach&ToFamily != 0 {
-			for _, r := range j.rel.family(j.Flags.Has(Only))[1:] {
+			// DROP COLUMN looks at the children even where ONLY spares them.
+			for _, r := range j.rel.family(j.Flags.Has(Only) && j.Kind != "drop_column")[1:] {
+				j.lock(r, d.Effect.Lock)
+			}
+		}
+		if d.Reach&ToPartitions != 0 && j.rel.partitioned != 0 && !j.Flags.Has(Only) {
+			for _, r := range j.rel.descendants() {
 				j.lock(r, d.Effect.Lock)
 			}
 		}

@@ -66,6 +66,8 @@ type Reach uint16
 const (
 	// ToFamily are the partitions and inheriting tables below, which get the operation's own lock unless it says ONLY.
 	ToFamily Reach = 1 << iota
+	// ToPartitions are the partitions below, but no tables that merely inherit.
+	ToPartitions
 	// ToParent are the parent of a partition and its default partition, with ACCESS EXCLUSIVE.
 	ToParent
 	// ToOtherEnds are the tables at the other ends of the foreign keys concerned, with ACCESS EXCLUSIVE.

@@ -1,16 +1,16 @@
 package phases
 
 var indexKinds = []Descriptor{
-	{Kind: "create_index", Phase: Expand, Effect: Effect{Lock: Share, Scan: true}, Reach: ToFamily, Summary: "builds an index while writers wait", Safe: "CREATE INDEX CONCURRENTLY, in a file of its own.", Example: "CREATE INDEX ix ON t (a)"},
+	{Kind: "create_index", Phase: Expand, Effect: Effect{Lock: Share, Scan: true}, Reach: ToPartitions, Summary: "builds an index while writers wait", Safe: "CREATE INDEX CONCURRENTLY, in a file of its own.", Example: "CREATE INDEX ix ON t (a)"},
 	{Kind: "create_index_only", Refines: "create_index", Phase: Expand, Effect: Effect{Lock: Share}, Summary: "makes the index of a partitioned table without those of the partitions", Example: "CREATE INDEX ix ON ONLY parted (v)"},
 	{Kind: "create_index_concurrently", Phase: Expand, Effect: Effect{Lock: ShareUpdateExclusive, Scan: true, NoTx: true}, Summary: "builds an index while reads and writes go on", Example: "CREATE INDEX CONCURRENTLY ix ON t (a)"},
-	{Kind: "create_unique_index", Phase: Contract, Effect: Effect{Lock: Share, Scan: true}, Reach: ToFamily, Takes: possible(TheColumns, Insert|Update), Summary: "refuses duplicates, and builds the index while writers wait",
+	{Kind: "create_unique_index", Phase: Contract, Effect: Effect{Lock: Share, Scan: true}, Reach: ToPartitions, Takes: possible(TheColumns, Insert|Update), Summary: "refuses duplicates, and builds the index while writers wait",
 		Safe: "CREATE UNIQUE INDEX CONCURRENTLY, once no release writes duplicates.", Example: "CREATE UNIQUE INDEX ux ON t (a)", Breaks: "UPDATE t SET a = 2 WHERE id = 1"},
 	{Kind: "create_unique_index_concurrently", Phase: Contract, Effect: Effect{Lock: ShareUpdateExclusive, Scan: true, NoTx: true}, Takes: possible(TheColumns, Insert|Update), Summary: "refuses duplicates, and builds the index while reads and writes go on",
 		Safe: "Deploy code that writes no duplicates first.", Example: "CREATE UNIQUE INDEX CONCURRENTLY ux ON t (a)", Breaks: "UPDATE t SET a = 2 WHERE id = 1"},
-	{Kind: "drop_index", Phase: Expand, Effect: Effect{Lock: AccessExclusive}, Reach: ToFamily, Summary: "drops an index: everybody who uses the table waits, and queries may become slow", Safe: "DROP INDEX CONCURRENTLY, in a file of its own.", Setup: "CREATE INDEX ix ON t (a);", Example: "DROP INDEX ix"},
+	{Kind: "drop_index", Phase: Expand, Effect: Effect{Lock: AccessExclusive}, Reach: ToPartitions, Summary: "drops an index: everybody who uses the table waits, and queries may become slow", Safe: "DROP INDEX CONCURRENTLY, in a file of its own.", Setup: "CREATE INDEX ix ON t (a);", Example: "DROP INDEX ix"},
 	{Kind: "drop_index_concurrently", Phase: Expand, Effect: Effect{Lock: ShareUpdateExclusive, NoTx: true}, Summary: "drops an index while reads and writes go on; queries may become slow", Setup: "CREATE INDEX ix ON t (a);", Example: "DROP INDEX CONCURRENTLY ix"},
-	{Kind: "drop_unique_index", Refines: "drop_index", Phase: Contract, Effect: Effect{Lock: AccessExclusive}, Reach: ToFamily, Takes: fails(TheTable, Conflict), Summary: "drops a unique index: ON CONFLICT on its columns fails",
+	{Kind: "drop_unique_index", Refines: "drop_index", Phase: Contract, Effect: Effect{Lock: AccessExclusive}, Reach: ToPartitions, Takes: fails(TheTable, Conflict), Summary: "drops a unique index: ON CONFLICT on its columns fails",
 		Setup: "CREATE UNIQUE INDEX ux ON t (a);", Example: "DROP INDEX ux", Breaks: "INSERT INTO t (id, a, w) VALUES (1, 1, 'w') ON CONFLICT (a) DO NOTHING"},
 	{Kind: "drop_unique_index_concurrently", Refines: "drop_index_concurrently", Phase: Contract, Effect: Effect{Lock: ShareUpdateExclusive, NoTx: true}, Takes: fails(TheTable, Conflict), Summary: "drops a unique index while reads and writes go on: ON CONFLICT on its columns fails",
 		Setup: "CREATE UNIQUE INDEX ux ON t (a);", Example: "DROP INDEX CONCURRENTLY ux", Breaks: "INSERT INTO t (id, a, w) VALUES (1, 1, 'w') ON CONFLICT (a) DO NOTHING"},

@@ -49,6 +49,18 @@ func (j *judgement) reach() {
 				j.lock(s, mode)
 			}
 		}
+	case "set_schema_table", "owner_table":
+		if r != nil {
+			for _, s := range r.sequences {
+				j.lock(s, AccessExclusive)
+			}
+		}
+	case "create_trigger", "create_trigger_harmless":
+		if r != nil && r.partitioned != 0 && j.Trigger.Row {
+			for _, each := range r.descendants() {
+				j.lock(each, ShareRowExclusive)
+			}
+		}
 	case "rename_type", "owner_type":
 		j.lockRowType()
 	case "drop_type", "drop_domain":
@@ -63,6 +75,16 @@ func (j *judgement) reach() {
 		}
 	case "drop_schema":
 		if j.Flags.Has(Cascade) {
+			var rows []string
+			for _, t := range c.types {
+				if t.schema == j.On.Name && t.Form == "composite" && !c.fresh(t.born) {
+					rows = append(rows, t.schema+"."+t.name)
+				}
+			}
+			slices.Sort(rows)
+			for _, name := range rows {
+				j.lockName(name, AccessExclusive)
+			}
 			for _, each := range c.sorted() {
 				if each.schema == j.On.Name {
 					j.lock(each, AccessExclusive)
@@ -120,6 +142,11 @@ func (j *judgement) reach() {
 		if r != nil {
 			for _, each := range c.truncated(r, j.Flags) {
 				j.lock(each, AccessExclusive)
+				for _, s := range each.sequences {
+					if j.Text == "restart identity" {
+						j.lock(s, AccessExclusive)
+					}
+				}
 			}
 		}
 	case "lock_table":

@@ -24,6 +24,14 @@ func (j *judgement) refine() {
 	if j.absent {
 		return
 	}
+	if j.Kind == "comment" {
+		switch j.On.Kind {
+		case Table, Column, View, MatView, ForeignTable, Sequence:
+		default:
+			j.Kind = "comment_on_part"
+		}
+		return
+	}
 	switch j.On.Kind {
 	case Column:
 		j.refineColumn()

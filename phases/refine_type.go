@@ -66,17 +66,22 @@ func sameTypeName(a, b TypeName) bool {
 // again, and an index on it is built again unless its operator class stays (CheckIndexCompatible in indexcmds.c).
 func (j *judgement) rebuilds(k *col, to TypeName, what change) bool {
 	collation := j.Column.Collation != k.collation && j.Column.Collation != ""
-	if what == sameType && !collation {
-		return false
-	}
+	changes := what != sameType || collation
 	for _, r := range j.rel.family(false) {
 		for _, con := range r.constraints {
-			if con.Type == CheckConstraint && con.valid && con.Expr != nil && slices.Contains(con.Expr.Columns, k.name) {
+			if changes && con.Type == CheckConstraint && con.valid && con.Expr != nil && slices.Contains(con.Expr.Columns, k.name) {
 				return true
 			}
 		}
 		for _, i := range r.indexes {
-			if i.mentions(k.name) && (collation || i.Where != nil && slices.Contains(i.Where.Columns, k.name) || len(i.Expressions) > 0 && !slices.Contains(i.Columns, k.name) || opFamily(k.typ.Name) != opFamily(j.c.base(to).Name)) {
+			if !i.mentions(k.name) {
+				continue
+			}
+			// An index with expressions or a condition is never found to be the same, nor is a part of a partitioned one.
+			if len(i.Expressions) > 0 || i.Where != nil || i.parent != nil {
+				return true
+			}
+			if collation || changes && opFamily(k.typ.Name) != opFamily(j.c.base(to).Name) {
 				return true
 			}
 		}
