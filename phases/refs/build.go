@@ -157,6 +157,7 @@ func (b *builder) acknowledge(a evidence.Acknowledgement) {
 // finish states the reasons that follow from what was found, and puts everything into its one order.
 func (b *builder) finish() {
 	m := b.m
+	b.counts.Models = len(m.Models)
 	if len(m.Opaque) > 0 {
 		b.partial("%s of which the SQL is not known: %s", plural(len(m.Opaque), "call"), listSites(m.Opaque, func(o evidence.Opaque) gate.Site { return o.Site }))
 	}

@@ -125,7 +125,6 @@ func (c *collector) collect() {
 			c.text(t.text, t.params, t.site)
 		}
 	}
-	c.counts.Models = len(c.m.Models)
 }
 
 func (c *collector) instantiated(fn *ssa.Function) bool {
@@ -330,6 +329,9 @@ func isLetter(r rune) bool {
 func render(a alt) (parts, holes []string) {
 	var now strings.Builder
 	number := 0
+	for _, m := range numbered.FindAllStringSubmatch(a.text(), -1) {
+		number = max(number, atoi(m[1]))
+	}
 	for i, p := range a.pieces {
 		if p.hole == "" {
 			now.WriteString(p.text)
@@ -413,7 +415,7 @@ func insideString(parts []string, before string) bool {
 // params gives the Go types of a call's parameters.
 func (c *collector) params(in ssa.CallInstruction, sqlArg int) []string {
 	cs, ok := c.calls[in.Pos()]
-	if !ok || cs.call.Ellipsis.IsValid() {
+	if !ok || cs.call.Ellipsis.IsValid() || namedArguments(in) {
 		return nil
 	}
 	if fn, _ := callee(in.Common()); fn != nil {

@@ -87,9 +87,9 @@ func cat(first, second []alt) []alt {
 	out := make([]alt, 0, len(first)*len(second))
 	for _, x := range first {
 		for _, y := range second {
-			both := alt{pieces: slices.Concat(x.pieces, y.pieces), call: x.call, why: x.why}
+			both := alt{pieces: slices.Concat(x.pieces, y.pieces), call: carried(x, y), why: x.why}
 			if both.call == nil {
-				both.call = y.call
+				both.call = carried(y, x)
 			}
 			if both.why == "" {
 				both.why = y.why
@@ -98,6 +98,15 @@ func cat(first, second []alt) []alt {
 		}
 	}
 	return reduce(out)
+}
+
+// carried gives the call through which a part of a text came, if it still stands for the whole: a name that is put into
+// a statement does not.
+func carried(part, rest alt) ssa.CallInstruction {
+	if len(rest.pieces) == 0 || strings.ContainsAny(strings.TrimSpace(part.text()), " \t\n") {
+		return part.call
+	}
+	return nil
 }
 
 // reduce drops texts that occur twice, and of too many texts all but a set in which every two pieces that can stand
@@ -616,7 +625,7 @@ func (e *evaluator) entries(m ssa.Value) (keys, values []ssa.Value, ok bool) {
 				if r.Map == v {
 					keys, values = append(keys, r.Key), append(values, r.Value)
 				}
-			case *ssa.Lookup, *ssa.Range, *ssa.DebugRef, *ssa.Store, *ssa.Phi, *ssa.UnOp:
+			case *ssa.Lookup, *ssa.Range, *ssa.DebugRef, *ssa.Store, *ssa.Phi, *ssa.UnOp, *ssa.MakeInterface, *ssa.ChangeType:
 			case *ssa.Call:
 				if b, is := r.Call.Value.(*ssa.Builtin); !is || b.Name() != "len" && b.Name() != "delete" {
 					ok = false

@@ -384,9 +384,6 @@ func (e *evaluator) joined(l list, sep []alt, all bool) []alt {
 		}
 		out = cat(out, holeOf(evidence.TextHole, l.open))
 	}
-	if !l.fixed && len(l.items) > 0 {
-		out = append(out, alt{})
-	}
 	return out
 }
 

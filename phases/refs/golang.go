@@ -107,6 +107,10 @@ func isOwn(p *packages.Package) bool {
 	if p.Module == nil {
 		return false
 	}
+	if _, known := libraryOf(p.PkgPath); known && !p.Module.Main {
+		// A fork of a driver is a driver.
+		return false
+	}
 	return p.Module.Main || p.Module.Replace != nil && p.Module.Replace.Version == ""
 }
 

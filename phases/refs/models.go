@@ -184,6 +184,26 @@ func (c *collector) model(m *mapper, named *types.Named, s *types.Struct, given 
 	}
 	out.Table, out.Schema = table, schema
 	c.m.Models = append(c.m.Models, out)
+	c.joins(m, named, s, out)
+}
+
+// joins adds the tables between two models that GORM's many2many and bun's m2m name.
+func (c *collector) joins(m *mapper, named *types.Named, s *types.Struct, model evidence.Model) {
+	for i := range s.NumFields() {
+		tag, _ := tagOf(s.Tag(i), m.tag)
+		options := tagOptions(tag)
+		table := options["many2many"] + options["m2m"]
+		other := elementType(s.Field(i).Type())
+		if table == "" || other == nil {
+			continue
+		}
+		join := evidence.Model{Name: model.Name + "." + s.Field(i).Name(), Site: model.Site}
+		join.Schema, join.Table = splitName(table)
+		for _, t := range []*types.Named{named, other} {
+			join.Columns = append(join.Columns, evidence.ModelColumn{Name: m.column(t.Obj().Name()) + "_id"})
+		}
+		c.m.Models = append(c.m.Models, join)
+	}
 }
 
 func splitName(name string) (schema, table string) {

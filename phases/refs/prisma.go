@@ -42,7 +42,6 @@ func (b *builder) prisma(ctx context.Context) error {
 			b.m.Models = append(b.m.Models, s.model(m))
 		}
 		b.m.Models = append(b.m.Models, s.joins()...)
-		b.counts.Models = len(b.m.Models)
 		root := b.dir
 		if rel, err := filepath.Rel(b.dir, path); err != nil || strings.HasPrefix(rel, "..") {
 			root = filepath.Dir(path)

@@ -145,8 +145,10 @@ func quotedLen(text string) int {
 // normal gives a statement as the driver sends it: parameters that the driver numbers are numbered.
 func normal(text string, in ssa.CallInstruction) string {
 	if in != nil && namedArguments(in) {
-		if out, changed := placeholders(text, "@"); changed && parse.Reads(out) {
-			return out
+		for _, marks := range []string{"@", "@?"} {
+			if out, changed := placeholders(text, marks); changed && parse.Reads(out) {
+				return out
+			}
 		}
 	}
 	out, _ := rewriteNamed(text)

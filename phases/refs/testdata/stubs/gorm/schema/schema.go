@@ -1,0 +1,6 @@
+package schema
+
+type NamingStrategy struct {
+	TablePrefix   string
+	SingularTable bool
+}

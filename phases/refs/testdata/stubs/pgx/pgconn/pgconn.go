@@ -1,0 +1,6 @@
+package pgconn
+
+type (
+	CommandTag           struct{}
+	StatementDescription struct{}
+)
