@@ -141,7 +141,7 @@ func firstLines(text string) string {
 // goHint says what to do about an error of the go command.
 func goHint(text string) string {
 	switch {
-	case strings.Contains(text, "go.mod file not found") || strings.Contains(text, "cannot find main module") || strings.Contains(text, "outside main module or its selected dependencies"):
+	case strings.Contains(text, "go.mod file not found") || strings.Contains(text, "cannot find main module") || strings.Contains(text, "does not contain main module") || strings.Contains(text, "outside main module or its selected dependencies"):
 		return "run this in the directory of a Go module, or use --sql, --sqlx, --prisma or --tokens for other source"
 	case strings.Contains(text, "missing go.sum entry"):
 		return "run `go mod tidy` or `go mod download` first, as the build of the release does"
@@ -160,8 +160,12 @@ func goHint(text string) string {
 // loadErrors gives the errors of all packages as one: of code that does not compile nothing can be said.
 func (b *builder) loadErrors(pkgs []*packages.Package) error {
 	var messages []string
+	what := "the go command cannot load the packages: "
 	packages.Visit(pkgs, nil, func(p *packages.Package) {
 		for _, e := range p.Errors {
+			if e.Kind == packages.TypeError || e.Kind == packages.ParseError {
+				what = "the source does not compile: "
+			}
 			at := e.Pos
 			if file, rest, ok := strings.Cut(at, ":"); ok && filepath.IsAbs(file) {
 				at = b.shown(file) + ":" + rest
@@ -183,7 +187,7 @@ func (b *builder) loadErrors(pkgs []*packages.Package) error {
 	if hint == "" {
 		hint = "the source must compile, with the tags and the environment that the release is built with"
 	}
-	return &SourceError{Message: "the source does not compile: " + firstLines(all), Hint: hint, Err: errors.New(all)}
+	return &SourceError{Message: what + firstLines(all), Hint: hint, Err: errors.New(all)}
 }
 
 // toolchain gives the language version of the compiler: patch releases do not change what a program sends.
@@ -335,12 +339,21 @@ var platformTags = nameSet(`ignore unix cgo gc gccgo race msan asan purego
 	aix android darwin dragonfly freebsd hurd illumos ios js linux nacl netbsd openbsd plan9 solaris wasip1 windows zos
 	386 amd64 arm arm64 loong64 mips mips64 mips64le mipsle ppc64 ppc64le riscv64 s390x wasm sparc64`) //nolint:gochecknoglobals // a constant table
 
-// foreignCode makes a manifest partial for code that is not Go.
+// foreignCode makes a manifest partial for C code that speaks to PostgreSQL itself. The compiler sees such files in the
+// form that cgo gives them, so that the files as written are read.
 func (b *builder) foreignCode(pkg *packages.Package) {
-	for _, file := range pkg.Syntax {
+	for _, path := range pkg.GoFiles {
+		if slices.Contains(pkg.CompiledGoFiles, path) {
+			continue
+		}
+		fset := token.NewFileSet()
+		file, err := parser.ParseFile(fset, path, nil, parser.ImportsOnly|parser.ParseComments)
+		if err != nil {
+			continue
+		}
 		for _, decl := range file.Decls {
 			d, ok := decl.(*ast.GenDecl)
-			if !ok || d.Tok != token.IMPORT {
+			if !ok {
 				continue
 			}
 			for _, s := range d.Specs {
@@ -350,8 +363,7 @@ func (b *builder) foreignCode(pkg *packages.Package) {
 				}
 				text := d.Doc.Text() + spec.Doc.Text()
 				if strings.Contains(text, "libpq") || strings.Contains(text, "-lpq") {
-					at := pkg.Fset.Position(d.Pos())
-					b.partial("%s:%d: C code of this package uses libpq, and what it sends is not known", b.shown(at.Filename), at.Line)
+					b.partial("%s:%d: C code of this package uses libpq, and what it sends is not known", b.shown(path), fset.Position(d.Pos()).Line)
 				}
 			}
 		}
