@@ -394,3 +394,19 @@ func TestDumpAsBaseline(t *testing.T) {
 	up(t, db.URL, history("0001_baseline.sql", text, "0002_b.sql", "create table b (id int);"), migrate.Options{})
 	require.Equal(t, int64(2), pgtest.Value[int64](t, db, "select count(*) from a"))
 }
+
+// A version that was recorded in the meantime is not applied on top: the row's own check undoes the second attempt.
+func TestRecordedMeanwhile(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Database(t)
+	up(t, db.URL, history("0001_a.sql", "create table a (id int);"), migrate.Options{})
+	files := history("0001_a.sql", "create table a (id int);", "0002_b.sql", "create table b (id int);")
+	m := migrator(t, db.URL, files, migrate.Options{OnEvent: func(e migrate.Event) {
+		if s, ok := e.(migrate.Started); ok && s.Migration.Version == "2" {
+			db.Exec(t, `insert into pawl.migration (version, name, checksum, phase, state, transactional, pawl_version) values ('2', 'b', '', 'expand', 'applied', true, '')`)
+		}
+	}})
+	_, err := m.Migrate(t.Context())
+	require.ErrorContains(t, err, "recorded as applied already")
+	require.False(t, pgtest.Value[bool](t, db, `select to_regclass('b') is not null`))
+}
