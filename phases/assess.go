@@ -95,10 +95,16 @@ func (a *Assessment) settle() {
 	for i := range a.Statements {
 		s := &a.Statements[i]
 		s.Phase = Expand
+		assumed, lifts := assumption(s.Statement.Directives)
 		for j := range s.Operations {
 			op := &s.Operations[j]
-			s.Phase = Worse(s.Phase, op.Phase)
-			switch op.Phase {
+			phase := op.Phase
+			if phase == Unknown && lifts {
+				// An assumption answers for what pawl cannot see through, and for nothing else.
+				phase = assumed
+			}
+			s.Phase = Worse(s.Phase, phase)
+			switch phase {
 			case Contract:
 				contract = true
 			case Unknown:
@@ -106,10 +112,6 @@ func (a *Assessment) settle() {
 			case Expand:
 				expand = expand || op.adds()
 			}
-		}
-		if assumed, ok := assumption(s.Statement.Directives); ok && s.Phase == Unknown {
-			s.Phase = assumed
-			unknown = false
 		}
 		a.Phase = Worse(a.Phase, s.Phase)
 	}

@@ -148,11 +148,13 @@ func (j *judgement) refineColumn() {
 		case k == nil:
 		case k.notNull:
 			j.Kind = "set_not_null_already"
-		case j.dropsProof():
 		default:
-			if proof := j.rel.notNullProof(j.On.Column); proof != nil && proof.valid && len(j.setNotNulls()) == 0 {
+			proof := j.rel.notNullProof(j.On.Column)
+			switch {
+			case proof == nil:
+			case proof.valid && len(j.setNotNulls()) == 0 && !j.drops(proof):
 				j.Kind = "set_not_null_proven"
-			} else if proof != nil {
+			default:
 				j.Kind = "set_not_null_checked"
 			}
 		}
@@ -234,12 +236,8 @@ func (j *judgement) setNotNulls() []string {
 	return out
 }
 
-// dropsProof reports whether the same ALTER TABLE drops the CHECK that would spare the scan: drops run first.
-func (j *judgement) dropsProof() bool {
-	proof := j.rel.notNullProof(j.On.Column)
-	if proof == nil {
-		return true
-	}
+// drops reports whether the same ALTER TABLE drops the CHECK that would spare the scan: drops run first.
+func (j *judgement) drops(proof *con) bool {
 	return slices.ContainsFunc(j.group, func(op Operation) bool {
 		return op.Kind == "drop_constraint" && op.On.Name == proof.Name
 	})
@@ -587,18 +585,21 @@ func (j *judgement) allNotNull(names []string) bool {
 	return len(names) > 0
 }
 
-// uniqueOn reports whether a unique index without condition covers just these columns.
+// uniqueOn reports whether a unique index without condition on some of the columns makes all of them unique.
 func (r *rel) uniqueOn(names []string) bool {
 	for _, i := range r.indexes {
-		if i.Unique && i.Where == nil && len(i.Expressions) == 0 && !i.invalid && sameSet(i.Columns, names) {
+		if i.Unique && i.Where == nil && len(i.Expressions) == 0 && !i.invalid && within(i.Columns, names) {
 			return true
 		}
 	}
 	return false
 }
 
-func sameSet(a, b []string) bool {
-	if len(a) != len(b) {
+func sameSet(a, b []string) bool { return len(a) == len(b) && within(a, b) }
+
+// within reports whether all of a are in b.
+func within(a, b []string) bool {
+	if len(a) == 0 {
 		return false
 	}
 	for _, x := range a {

@@ -448,6 +448,10 @@ func (j *judgement) refineRevoke() {
 		return
 	}
 	c := j.c
+	if j.Flags.Has(GrantOption) {
+		j.Kind = "revoke_quietly"
+		return
+	}
 	switch j.On.Kind {
 	case Language, ForeignTable, Wrapper, Server, Tablespace:
 		j.Kind = "revoke_quietly"

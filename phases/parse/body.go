@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/bitvault/pawl/phases"
+	pg "github.com/pganalyze/pg_query_go/v5"
 )
 
 // maxBodies bounds how deep bodies may stand inside bodies: a DO that creates a function that runs a DO.
@@ -331,10 +332,99 @@ func (p *plpgsql) execute(rest string) {
 			return
 		}
 	}
+	if text, ok := constantText(head); ok {
+		p.add(p.sqlBody(text))
+		return
+	}
 	op := p.make(phases.Opaque, phases.Object{})
 	op.Text, op.Flags = head, phases.Dynamic
 	p.add([]phases.Operation{op})
 }
+
+// constantText works out an expression that comes to the same text whenever it runs: constants joined by ||, and
+// format, quote_ident and quote_literal of constants.
+func constantText(expression string) (string, bool) {
+	tree, err := parseTree("select " + expression)
+	if err != nil || len(tree.Stmts) != 1 {
+		return "", false
+	}
+	targets := tree.Stmts[0].Stmt.GetSelectStmt().GetTargetList()
+	if len(targets) != 1 {
+		return "", false
+	}
+	return constantValue(targets[0].GetResTarget().GetVal())
+}
+
+func constantValue(n *pg.Node) (string, bool) {
+	if text, null, ok := literal(n); ok {
+		return text, !null
+	}
+	if e := n.GetAExpr(); e != nil && word(first(e.Name)) == "||" {
+		left, ok := constantValue(e.Lexpr)
+		right, also := constantValue(e.Rexpr)
+		return left + right, ok && also
+	}
+	f := n.GetFuncCall()
+	if f == nil {
+		return "", false
+	}
+	var args []string
+	for _, a := range f.Args {
+		text, ok := constantValue(a)
+		if !ok {
+			return "", false
+		}
+		args = append(args, text)
+	}
+	switch _, name := qualified(words(f.Funcname)); {
+	case name == "quote_ident" && len(args) == 1:
+		return quoteIdentifier(args[0]), true
+	case name == "quote_literal" && len(args) == 1:
+		return quoteLiteral(args[0]), true
+	case name == "format" && len(args) > 0:
+		return format(args[0], args[1:])
+	default:
+		return "", false
+	}
+}
+
+// format is PostgreSQL's function of that name without widths and positions.
+func format(pattern string, args []string) (string, bool) {
+	var b strings.Builder
+	for i := 0; i < len(pattern); i++ {
+		if pattern[i] != '%' {
+			b.WriteByte(pattern[i])
+			continue
+		}
+		i++
+		if i >= len(pattern) {
+			return "", false
+		}
+		if pattern[i] == '%' {
+			b.WriteByte('%')
+			continue
+		}
+		if len(args) == 0 {
+			return "", false
+		}
+		switch pattern[i] {
+		case 's':
+			b.WriteString(args[0])
+		case 'I':
+			b.WriteString(quoteIdentifier(args[0]))
+		case 'L':
+			b.WriteString(quoteLiteral(args[0]))
+		default:
+			return "", false
+		}
+		args = args[1:]
+	}
+	return b.String(), true
+}
+
+func quoteIdentifier(s string) string { return `"` + strings.ReplaceAll(s, `"`, `""`) + `"` }
+
+func quoteLiteral(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
 
 // unquote gives the value of a string constant; E strings and U& strings with escapes are not worth reading.
 func unquote(literal string) (string, bool) {
