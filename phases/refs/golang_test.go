@@ -22,14 +22,12 @@ var update = flag.Bool("update", false, "write golden files")
 // module unpacks an archive as a module that uses the stubs of the libraries.
 func module(t *testing.T, archive *txtar.Archive) string {
 	t.Helper()
-	dir := t.TempDir()
-	for _, f := range archive.Files {
-		path := filepath.Join(dir, filepath.FromSlash(f.Name))
-		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o750))
-		require.NoError(t, os.WriteFile(path, f.Data, 0o600))
+	dir, stubs := unpack(t, archive), ""
+	if strings.Contains(string(txtar.Format(archive)), "package main") {
+		libraries, err := txtar.ParseFile(filepath.Join("testdata", "stubs.txtar"))
+		require.NoError(t, err)
+		stubs = unpack(t, libraries)
 	}
-	stubs, err := filepath.Abs(filepath.Join("testdata", "stubs"))
-	require.NoError(t, err)
 	mod := "module example.com/app\n\ngo 1.26\n"
 	for _, lib := range [][2]string{
 		{"github.com/jackc/pgx/v5", "pgx"}, {"github.com/jmoiron/sqlx", "sqlx"}, {"gorm.io/gorm", "gorm"}, {"github.com/Masterminds/squirrel", "squirrel"},
@@ -42,6 +40,17 @@ func module(t *testing.T, archive *txtar.Archive) string {
 	}
 	if _, err := os.Stat(filepath.Join(dir, "go.mod")); os.IsNotExist(err) {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "go.mod"), []byte(mod), 0o600))
+	}
+	return dir
+}
+
+func unpack(t *testing.T, archive *txtar.Archive) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, f := range archive.Files {
+		path := filepath.Join(dir, filepath.FromSlash(f.Name))
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o750))
+		require.NoError(t, os.WriteFile(path, f.Data, 0o600))
 	}
 	return dir
 }

@@ -1,8 +1,6 @@
 package refs_test
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -111,13 +109,7 @@ const x = 1
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			dir := t.TempDir()
-			for _, f := range txtar.Parse([]byte(test.archive)).Files {
-				path := filepath.Join(dir, filepath.FromSlash(f.Name))
-				require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o750))
-				require.NoError(t, os.WriteFile(path, f.Data, 0o600))
-			}
-			test.options.Dir = dir
+			test.options.Dir = unpack(t, txtar.Parse([]byte(test.archive)))
 			m, counts, err := refs.Build(t.Context(), "app", "r1", test.options)
 			if test.status == "" {
 				require.ErrorContains(t, err, test.reason)

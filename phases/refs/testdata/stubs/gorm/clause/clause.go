@@ -1,8 +1,0 @@
-package clause
-
-type Column struct{ Table, Name string }
-
-type OnConflict struct {
-	Columns   []Column
-	DoNothing bool
-}

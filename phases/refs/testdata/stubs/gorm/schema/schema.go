@@ -1,6 +1,0 @@
-package schema
-
-type NamingStrategy struct {
-	TablePrefix   string
-	SingularTable bool
-}

@@ -1,6 +1,0 @@
-package pgconn
-
-type (
-	CommandTag           struct{}
-	StatementDescription struct{}
-)

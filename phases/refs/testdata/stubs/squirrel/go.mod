@@ -1,3 +1,0 @@
-module github.com/Masterminds/squirrel
-
-go 1.26
