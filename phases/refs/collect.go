@@ -293,6 +293,14 @@ func (c *collector) statement(in ssa.CallInstruction, s sink, arg ssa.Value, sit
 // add adds one text and tells its worst hole: empty for a text without any, value for a template, text for one of which
 // nothing is known.
 func (c *collector) add(a alt, params []string, site gate.Site, s sink, in ssa.CallInstruction) string {
+	if slices.ContainsFunc(a.pieces, func(p piece) bool { return p.hole == builtHole }) {
+		// What stands around the builder's text is one more piece.
+		a.pieces = slices.DeleteFunc(slices.Clone(a.pieces), func(p piece) bool { return p.hole == builtHole })
+		if parts, holes := render(a); len(holes) > 0 || !blank(parts) {
+			c.template(&c.m.Fragments, evidence.Template{Parts: parts, Holes: holes, Tables: c.tablesOf(site, in, a.call), Sites: []gate.Site{site}})
+		}
+		return evidence.ValueHole
+	}
 	parts, holes := render(a)
 	tables := c.tablesOf(site, in, a.call)
 	if len(holes) == 0 {
@@ -537,6 +545,7 @@ func (c *collector) pieces(in ssa.CallInstruction, s sink, args []ssa.Value, sit
 					continue
 				}
 			}
+			a.pieces = slices.DeleteFunc(slices.Clone(a.pieces), func(p piece) bool { return p.hole == builtHole })
 			parts, holes := render(a)
 			if len(holes) == 0 && blank(parts) {
 				continue

@@ -19,6 +19,10 @@ type piece struct {
 	text, hole string
 }
 
+// builtHole is a text that a query builder makes of the pieces given to it, which are collected where they are given. It
+// stands in no manifest.
+const builtHole = "built"
+
 // alt is one text that a value may be.
 type alt struct {
 	pieces []piece

@@ -122,6 +122,9 @@ func (e *evaluator) dynamic(c *ssa.Call, index int, t types.Type, f *frame) []al
 		}
 		out = append(out, e.results(m, index, &ssa.CallCommon{Value: m, Args: append([]ssa.Value{c.Call.Value}, c.Call.Args...)}, f)...)
 	}
+	if isBuilder(c.Call.Method) && index == 0 {
+		return append(out, holeOf(builtHole, "")...)
+	}
 	if out == nil || !e.ownTypes[c.Call.Method.Pkg()] {
 		out = append(out, unknown(t, "it comes from method "+c.Call.Method.Name()+" of an interface")...)
 	}
@@ -196,6 +199,19 @@ func (e *evaluator) library(c *ssa.Call, fn *ssa.Function, index int, f *frame) 
 	return e.driverText(fn, name, index, args, f)
 }
 
+// isBuilder reports whether a method gives the text that a query builder made.
+func isBuilder(fn *types.Func) bool {
+	if fn.Pkg() == nil {
+		return false
+	}
+	lib, _ := libraryOf(fn.Pkg().Path())
+	switch fn.Name() {
+	case "ToSql", "MustSql", "ToSQL":
+		return lib.builder
+	}
+	return false
+}
+
 // driverText follows functions of drivers that quote names and rewrite placeholders.
 func (e *evaluator) driverText(fn *ssa.Function, name string, index int, args []ssa.Value, f *frame) ([]alt, bool) {
 	pkg := ""
@@ -203,6 +219,9 @@ func (e *evaluator) driverText(fn *ssa.Function, name string, index int, args []
 		pkg = fn.Pkg.Pkg.Path()
 	} else if o := fn.Object(); o != nil && o.Pkg() != nil {
 		pkg = o.Pkg().Path()
+	}
+	if o, ok := fn.Object().(*types.Func); ok && isBuilder(o) && index == 0 {
+		return holeOf(builtHole, ""), true
 	}
 	switch {
 	case strings.HasPrefix(pkg, "github.com/jackc/pgx/") && fn.Name() == "Sanitize" && len(args) == 1:
