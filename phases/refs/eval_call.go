@@ -122,7 +122,7 @@ func (e *evaluator) dynamic(c *ssa.Call, index int, t types.Type, f *frame) []al
 		}
 		out = append(out, e.results(m, index, &ssa.CallCommon{Value: m, Args: append([]ssa.Value{c.Call.Value}, c.Call.Args...)}, f)...)
 	}
-	if isBuilder(c.Call.Method) && index == 0 {
+	if index == 0 && (isBuilder(c.Call.Method) || e.buildersIn(iface)) {
 		return append(out, holeOf(builtHole, "")...)
 	}
 	if out == nil || !e.ownTypes[c.Call.Method.Pkg()] {
@@ -197,6 +197,25 @@ func (e *evaluator) library(c *ssa.Call, fn *ssa.Function, index int, f *frame) 
 		return literal(""), true
 	}
 	return e.driverText(fn, name, index, args, f)
+}
+
+// buildersIn reports whether a query builder can stand in an interface of the source that asks for its text.
+func (e *evaluator) buildersIn(iface *types.Interface) bool {
+	for m := range iface.Methods() {
+		switch m.Name() {
+		case "ToSql", "MustSql", "ToSQL":
+		default:
+			continue
+		}
+		for _, t := range e.driverTypes() {
+			if named, ok := deref(t).(*types.Named); ok && implements(t, iface) {
+				if lib, known := libraryOf(named.Obj().Pkg().Path()); known && lib.builder {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 // isBuilder reports whether a method gives the text that a query builder made.
