@@ -170,6 +170,16 @@ func (j *judgement) reach() {
 		if r != nil {
 			j.lock(r.defaultPartition(), AccessExclusive)
 			j.lockParentKeys(r)
+			// A foreign key that the table has already is merged with the parent's.
+			if child := c.rel(j.Ref); child != nil {
+				for _, k := range r.constraints {
+					if k.Type == ForeignKeyConstraint && slices.ContainsFunc(child.constraints, func(own *con) bool {
+						return own.ref == k.ref && slices.Equal(own.Columns, k.Columns)
+					}) {
+						j.lock(k.ref, AccessExclusive)
+					}
+				}
+			}
 		}
 	case "detach_partition":
 		if r != nil {
@@ -177,6 +187,11 @@ func (j *judgement) reach() {
 			for _, k := range r.referencedBy {
 				j.lock(k.table, AccessExclusive)
 				j.Effect.Scan = true
+			}
+			for _, k := range r.constraints {
+				if k.Type == ForeignKeyConstraint {
+					j.lockFamily(k.ref, ShareRowExclusive)
+				}
 			}
 			if child := c.rel(j.Ref); child != nil {
 				for _, each := range child.family(false) {
@@ -197,6 +212,8 @@ func (j *judgement) reach() {
 	case "create_table", "create_foreign_table", "create_table_shadowing":
 		j.definitionLocks()
 	case "rename_column", "rename_constraint", "rename_unique_constraint":
+	case "add_foreign_key", "add_foreign_key_not_valid", "add_column_references", "add_foreign_key_with_default", "add_column_references_null":
+		j.lockReferenced(j.Ref)
 	case "add_unique", "add_primary_key", "add_exclusion":
 		j.indexPartitions()
 	case "add_check", "add_check_not_valid":
@@ -271,11 +288,24 @@ func (j *judgement) lockRowType() {
 func (j *judgement) foreignKeyEnds(r *rel) {
 	for _, k := range r.constraints {
 		if k.Type == ForeignKeyConstraint {
-			j.lock(k.ref, AccessExclusive)
+			j.lockFamily(k.ref, AccessExclusive)
 		}
 	}
 	for _, k := range r.referencedBy {
 		j.lock(k.table, AccessExclusive)
+	}
+}
+
+// lockFamily locks a relation that a foreign key points to with its partitions.
+func (j *judgement) lockFamily(r *rel, mode Lock) {
+	if r == nil {
+		return
+	}
+	j.lock(r, mode)
+	if r.partitioned != 0 {
+		for _, each := range r.descendants() {
+			j.lock(each, mode)
+		}
 	}
 }
 
@@ -373,7 +403,7 @@ func (j *judgement) typeEnds() {
 	for _, each := range j.rel.family(j.Flags.Has(Only)) {
 		for _, k := range each.constraints {
 			if k.Type == ForeignKeyConstraint && slices.Contains(k.Columns, j.On.Column) {
-				j.lock(k.ref, AccessExclusive)
+				j.lockFamily(k.ref, AccessExclusive)
 			}
 		}
 		for _, k := range each.referencedBy {
@@ -420,11 +450,11 @@ func (j *judgement) definitionLocks() {
 		return
 	}
 	for i := range def.Constraints {
-		j.lockObject(foreignRef(&def.Constraints[i]), ShareRowExclusive)
+		j.lockReferenced(foreignRef(&def.Constraints[i]))
 	}
 	for i := range def.Columns {
 		for k := range def.Columns[i].Constraints {
-			j.lockObject(foreignRef(&def.Columns[i].Constraints[k]), ShareRowExclusive)
+			j.lockReferenced(foreignRef(&def.Columns[i].Constraints[k]))
 		}
 	}
 	for _, o := range def.Inherits {
@@ -432,6 +462,14 @@ func (j *judgement) definitionLocks() {
 	}
 	for _, l := range def.Likes {
 		j.lockObject(l.Table, AccessShare)
+	}
+}
+
+// lockReferenced locks what a new foreign key points to, with its partitions.
+func (j *judgement) lockReferenced(o Object) {
+	j.lockObject(o, ShareRowExclusive)
+	if o.Relation != "" {
+		j.lockFamily(j.c.rel(o), ShareRowExclusive)
 	}
 }
 
@@ -446,10 +484,18 @@ func foreignRef(def *ConstraintDef) Object {
 func (j *judgement) lockParentKeys(parent *rel) {
 	for _, k := range parent.constraints {
 		if k.Type == ForeignKeyConstraint {
-			j.lock(k.ref, ShareRowExclusive)
+			j.lockFamily(k.ref, ShareRowExclusive)
+		}
+	}
+	if j.c.Version >= keyLocksSince {
+		for _, k := range parent.referencedBy {
+			j.lock(k.table, ShareRowExclusive)
 		}
 	}
 }
+
+// keyLocksSince is the first version that locks the tables that refer to a partitioned table when it gets a partition.
+const keyLocksSince = 15
 
 // indexPartitions corrects the locks of a key on a partitioned table: before 18 the partitions are only indexed.
 func (j *judgement) indexPartitions() {

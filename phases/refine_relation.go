@@ -523,6 +523,10 @@ func (j *judgement) refineObject() {
 		if c.known() && !j.lacksIdentity() {
 			j.Kind += "_keyed"
 		}
+	case "alter_publication":
+		if p := c.publications[j.On.Name]; j.Text != "" && strings.ContainsAny(j.Text, "ud") && (p == nil || j.publishesUnkeyed(p)) {
+			j.Kind = "publish_updates"
+		}
 	case "create_event_trigger":
 		if j.Text != "login" {
 			j.Kind = "create_ddl_event_trigger"
@@ -531,12 +535,6 @@ func (j *judgement) refineObject() {
 		j.refineData()
 	case "revoke":
 		j.refineRevoke()
-	case "set_domain_default":
-		for _, t := range []*typ{c.typ(TypeName{Schema: j.On.Schema, Name: j.On.Name})} {
-			if t != nil && len(t.Constraints) > 0 && j.Expr != nil && !j.Expr.Null {
-				j.Why = ""
-			}
-		}
 	case "alter_role_setting", "alter_database_setting":
 		if j.Names[0] == "search_path" {
 			path := searchPath(strings.Split(j.Text, ","))
@@ -548,11 +546,39 @@ func (j *judgement) refineObject() {
 		if c.known() && !c.owns(j.Roles) && j.Kind == "reassign_owned" {
 			j.Why = "the role owns nothing that pawl saw"
 		}
-	case "create_schema":
-		if c.roles[j.On.Name] {
-			j.Why = ""
+	case "drop_schema":
+		if c.known() && c.emptySchema(j.On.Name) {
+			j.Why = "the schema is empty"
 		}
 	}
+}
+
+// emptySchema reports whether nothing that the catalog knows is in a schema.
+func (c *Catalog) emptySchema(name string) bool {
+	if slices.Contains(c.defaultPath, name) {
+		return false
+	}
+	for k := range c.relations {
+		if k.schema == name {
+			return false
+		}
+	}
+	for k := range c.types {
+		if k.schema == name {
+			return false
+		}
+	}
+	for k, list := range c.functions {
+		if k.schema == name && len(list) > 0 {
+			return false
+		}
+	}
+	for _, schema := range c.extensions {
+		if schema == name {
+			return false
+		}
+	}
+	return true
 }
 
 func (c *Catalog) owns(roles []string) bool {
@@ -615,7 +641,21 @@ func (j *judgement) lacksIdentity() bool {
 	if r == nil {
 		return true
 	}
+	// A row filter may name columns of the identity only, and a column list has to hold all of them.
+	if pk := r.primaryKey(); pk != nil && !r.identified {
+		if j.Expr != nil && !within(j.Expr.Columns, pk.Columns) || len(j.Names) > 0 && !within(pk.Columns, j.Names) {
+			return true
+		}
+	}
 	return slices.ContainsFunc(r.family(false), lacks)
+}
+
+// publishesUnkeyed reports whether a publication has a table of which nothing identifies a row.
+func (j *judgement) publishesUnkeyed(p *publication) bool {
+	if p.all || len(p.schemas) > 0 {
+		return true
+	}
+	return slices.ContainsFunc(p.tables, func(r *rel) bool { return r.primaryKey() == nil && !r.identified || r.nothing })
 }
 
 // refineFunction tells a new function from a replaced one, and an overload that makes calls ambiguous.

@@ -639,7 +639,12 @@ func (s *statement) alterPublication(a *pg.AlterPublicationStmt) []phases.Operat
 			kind = "set_publication_tables"
 		}
 	}
-	return s.publications(kind, a.Pubname, a.Pubobjects, a.ForAllTables)
+	ops := s.publications(kind, a.Pubname, a.Pubobjects, a.ForAllTables)
+	_, values := options(a.Options)
+	for i := range ops {
+		ops[i].Text = values["publish"]
+	}
+	return ops
 }
 
 func (s *statement) userMapping(kind phases.Kind, user *pg.RoleSpec, server string, missing bool) []phases.Operation {
