@@ -43,7 +43,8 @@ type RelationMention struct {
 	// Schema is empty where the query does not qualify the name.
 	Schema, Name string
 	Uses         Use
-	// Columns are the columns listed for INSERT or assigned by UPDATE; nil where none are listed.
+	// Columns are the columns listed for INSERT, assigned by UPDATE or inferred from by ON CONFLICT; nil where none are
+	// listed or where they are expressions.
 	Columns []string
 	// Needs are columns that the relation must have, or else the statement fails whatever it stands for; used for
 	// relations whose Name is a pattern.
@@ -172,11 +173,11 @@ func (m *Mentions) meets(take Take, reach []Reached) Mention {
 	case Index:
 		return m.constraintMeets(take, reach)
 	case Table, View, MatView, Sequence:
-		return m.relationMeets(take.Object.Schema, take.Object.Relation, take.Uses, reach)
+		return m.relationMeets(take, reach)
 	case Constraint:
 		return m.constraintMeets(take, reach)
 	case Trigger, Rule, Policy:
-		return m.relationMeets(take.Object.Schema, take.Object.Relation, take.Uses, reach)
+		return m.relationMeets(take, reach)
 	case EnumValue:
 		if slices.ContainsFunc(m.Strings, func(s string) bool {
 			return strings.Contains(s, take.Object.Column) || isPattern(s) && matches(s, take.Object.Column)
@@ -229,11 +230,12 @@ func (m *Mentions) tokensMeet(take Take, reach []Reached) Mention {
 	return Mention{}
 }
 
-func (m *Mentions) relationMeets(schema, name string, uses Use, reach []Reached) Mention {
+func (m *Mentions) relationMeets(take Take, reach []Reached) Mention {
+	name, uses := take.Object.Relation, take.Uses
 	var found Use
 	for _, r := range m.Relations {
-		if r.is(schema, name) {
-			found |= r.Uses
+		if r.is(take.Object.Schema, name) {
+			found |= r.usesOf(take)
 		}
 	}
 	if found&uses != 0 {
@@ -248,6 +250,30 @@ func (m *Mentions) relationMeets(schema, name string, uses Use, reach []Reached)
 	return Mention{}
 }
 
+// usesOf are the uses that count for a take: an ON CONFLICT on other columns than those of the unique index that goes
+// does not need it.
+func (r RelationMention) usesOf(take Take) Use {
+	if r.Uses&Conflict == 0 || take.Columns == nil || r.Columns == nil || len(r.patterned()) > 0 {
+		return r.Uses
+	}
+	for _, c := range take.Columns {
+		if !slices.Contains(r.Columns, c) {
+			return r.Uses &^ Conflict
+		}
+	}
+	for _, c := range r.Columns {
+		if !slices.Contains(take.Columns, c) {
+			return r.Uses &^ Conflict
+		}
+	}
+	return r.Uses
+}
+
+// patterned are the columns that are known in part only.
+func (r RelationMention) patterned() []string {
+	return slices.DeleteFunc(slices.Clone(r.Columns), func(c string) bool { return !isPattern(c) })
+}
+
 // constraintMeets judges what goes with a constraint or an index. Code depends on one by ON CONFLICT, by its name, and
 // by a GROUP BY of the primary key that stands for all columns of its table.
 func (m *Mentions) constraintMeets(take Take, reach []Reached) Mention {
@@ -255,7 +281,7 @@ func (m *Mentions) constraintMeets(take Take, reach []Reached) Mention {
 	if o.Name != "" && m.has(o.Name) || o.Kind == Index && m.has(o.Relation) {
 		return Mention{Uses: take.Uses, Named: true}
 	}
-	met := m.relationMeets(o.Schema, o.Relation, take.Uses, reach)
+	met := m.relationMeets(take, reach)
 	if take.Uses&Read != 0 && !m.Groups {
 		met.Uses &^= Read | Insert | Update | Delete | Star | Call | Omit | Value
 	}

@@ -9,7 +9,15 @@ import (
 // leaves out a column without a default fails for sure once NULL is refused, and one that leaves out a column with a
 // default works as before.
 func (j *judgement) sharpenTakes() {
-	if j.rel == nil || !j.c.known() {
+	if !j.c.known() {
+		return
+	}
+	switch j.Kind {
+	case "drop_unique_index", "drop_unique_index_concurrently", "drop_unique", "drop_primary_key":
+		j.takeUnique()
+		return
+	}
+	if j.rel == nil {
 		return
 	}
 	switch j.Kind {
@@ -91,4 +99,36 @@ func (j *judgement) filledColumns() (columns []string, known bool) {
 		}
 	}
 	return columns, known
+}
+
+// takeUnique takes the index or the constraint, of which only what depends on it has to do without.
+func (j *judgement) takeUnique() {
+	columns := j.uniqueColumns()
+	for i := range j.Takes {
+		t := &j.Takes[i]
+		t.Columns = columns
+		if t.Object.Kind == Table && t.Object.Relation != "" {
+			t.Object.Kind, t.Object.Name = Constraint, firstOf(j.On.Name, j.On.Relation)
+		}
+	}
+}
+
+// uniqueColumns are those of the unique index or constraint that goes; nil where it has expressions or covers a part of
+// the rows only, or is not known.
+func (j *judgement) uniqueColumns() []string {
+	if j.On.Kind == Index {
+		if i := j.c.index(j.On); i != nil && len(i.Expressions) == 0 && i.Where == nil {
+			return i.Columns
+		}
+		return nil
+	}
+	if j.rel == nil {
+		return nil
+	}
+	for _, k := range j.rel.constraints {
+		if k.Name == j.On.Name {
+			return k.Columns
+		}
+	}
+	return nil
 }

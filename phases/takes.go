@@ -85,6 +85,8 @@ func (c Certainty) String() string {
 // Take is what one operation takes from code: an object, and the uses of it that the operation affects.
 // An Everything take affects all code: it stands for what pawl cannot see through.
 type Take struct {
+	// Columns are those of a unique index or constraint that goes; nil where it is not one of plain columns.
+	Columns    []string  `json:"-"`
 	Object     Object    `json:"object"`
 	Uses       Use       `json:"uses"`
 	Certainty  Certainty `json:"-"`

@@ -202,7 +202,7 @@ func (a *app) gateOffline(ctx context.Context, r *runFlags, after string, refs [
 			}
 			e.Proofs = proofs
 			for i := range change.Takes {
-				change.Takes[i].Proved = judge.failed == ""
+				change.Takes[i].Proved = judge.proves(change.Takes[i].Object)
 				change.Takes[i].Reach = reach.Of(change.Takes[i].Take, change.Gone)
 			}
 		}

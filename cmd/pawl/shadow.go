@@ -26,9 +26,9 @@ type shadow struct {
 	ids, texts []string
 	last       []evidence.Prepared
 	reach      *evidence.Reach
-	// failed is the first statement of the history that could not be replayed; empty for none. From then on what the
-	// shadow accepts proves nothing.
-	failed string
+	// failed are the relations that statements name which could not be replayed; what the shadow accepts of them proves
+	// nothing. With the empty name, it proves nothing at all.
+	failed map[string]bool
 }
 
 // startShadow makes the database: on a server of its own, or as a new database on the server that a URL names.
@@ -114,12 +114,37 @@ func (s *shadow) replay(ctx context.Context, f *phases.File) error {
 		if ctx.Err() != nil || s.conn.IsClosed() {
 			return fmt.Errorf("replay %s on the shadow: %w", f.Path, err)
 		}
-		if s.failed == "" {
-			s.failed = fmt.Sprintf("%s:%d: %s", f.Path, st.Span.Start.Line, lastError(err))
-		}
+		s.fail(st)
 	}
 	return nil
 }
+
+// fail notes what a statement that could not be replayed was about. Preparing a statement looks at neither rights nor
+// roles, so what only those are about does not matter.
+func (s *shadow) fail(st phases.Statement) {
+	if s.failed == nil {
+		s.failed = map[string]bool{}
+	}
+	for _, op := range st.Operations {
+		kind := string(op.Kind)
+		switch {
+		case strings.Contains(kind, "grant"), strings.Contains(kind, "revoke"), strings.Contains(kind, "policy"),
+			strings.Contains(kind, "role"), strings.Contains(kind, "owner"), strings.Contains(kind, "comment"),
+			strings.Contains(kind, "privileges"), strings.Contains(kind, "row_security"):
+			continue
+		case op.On.Relation == "" && op.Ref.Relation == "" && op.Kind == phases.Opaque:
+			s.failed[""] = true
+		}
+		for _, name := range []string{op.On.Relation, op.Ref.Relation} {
+			if name != "" {
+				s.failed[name] = true
+			}
+		}
+	}
+}
+
+// proves reports whether what the shadow says of a taken object can be relied on.
+func (s *shadow) proves(o phases.Object) bool { return !s.failed[""] && !s.failed[o.Relation] }
 
 // tidy ends a transaction that a file left open, and takes its settings back.
 func (s *shadow) tidy(ctx context.Context) {

@@ -351,7 +351,9 @@ func (w *mentionWalk) insert(s *pg_query.InsertStmt) {
 	relations := w.target(s.Relation, nil)
 	w.within(relations, func() {
 		if c := s.OnConflictClause; c != nil {
-			w.mention(s.Relation.Schemaname, s.Relation.Relname, phases.Conflict, nil)
+			if columns, target := conflictTarget(c); target {
+				w.mention(s.Relation.Schemaname, s.Relation.Relname, phases.Conflict, columns)
+			}
 			w.denotes["excluded"] = append(w.denotes["excluded"], relations...)
 			if len(c.TargetList) > 0 {
 				w.mention(s.Relation.Schemaname, s.Relation.Relname, phases.Update, targetNames(c.TargetList))
@@ -555,4 +557,20 @@ func wordRune(r rune) bool {
 func Reads(text string) bool {
 	_, err := pg_query.Parse(text)
 	return err == nil
+}
+
+// conflictTarget gives the columns from which ON CONFLICT infers its index; nil where there is more to it than columns.
+// Target is false where it names none: then every unique index serves, and none is needed.
+func conflictTarget(c *pg_query.OnConflictClause) (columns []string, target bool) {
+	if c.Infer == nil {
+		return nil, false
+	}
+	for _, n := range c.Infer.IndexElems {
+		e := n.GetIndexElem()
+		if e == nil || e.Name == "" || len(e.Collation) > 0 || len(e.Opclass) > 0 {
+			return nil, true
+		}
+		columns = append(columns, e.Name)
+	}
+	return columns, true
 }
