@@ -125,9 +125,7 @@ func (c *Catalog) applyOne(j *judgement, r *rel, k *col) {
 	default:
 		if strings.HasPrefix(string(op.Kind), "alter_column_type") {
 			k.typ = op.Column.Type
-			if op.Column.Collation != "" {
-				k.collation = op.Column.Collation
-			}
+			k.collation = op.Column.Collation
 		}
 	}
 }

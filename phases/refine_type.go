@@ -65,7 +65,7 @@ func sameTypeName(a, b TypeName) bool {
 // rebuilds reports whether a change without a rewrite still reads the table: a valid CHECK on the column is checked
 // again, and an index on it is built again unless its operator class stays (CheckIndexCompatible in indexcmds.c).
 func (j *judgement) rebuilds(k *col, to TypeName, what change) bool {
-	collation := j.Column.Collation != k.collation && j.Column.Collation != ""
+	collation := j.Column.Collation != k.collation
 	changes := what != sameType || collation
 	for _, r := range j.rel.family(false) {
 		for _, con := range r.constraints {
