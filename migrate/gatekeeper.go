@@ -43,6 +43,7 @@ func (g *gatekeeper) judge(ctx context.Context) judge {
 func (g *gatekeeper) decide(ctx context.Context, a *phases.Assessment, change gate.Change) gate.Decision {
 	for i := range change.Takes {
 		change.Takes[i].Reach = g.reach.Of(change.Takes[i].Take, change.Gone)
+		change.Takes[i].Columns = g.reach.Columns(change.Takes[i].Object)
 	}
 	e := g.snapshot.Evidence
 	d := gate.Decide(change, e, g.m.opts.Policy, g.snapshot.At)
@@ -111,7 +112,7 @@ func (g *gatekeeper) ask(ctx context.Context, a *phases.Assessment, change gate.
 
 func suspected(change gate.Change, q gate.Query) bool {
 	for _, t := range change.Takes {
-		if !t.Everything && q.Mentions.Meets(t.Take, t.Reach).Uses != 0 {
+		if !t.Everything && q.Mentions.Meets(t.Take, t.Reach, t.Columns...).Uses != 0 {
 			return true
 		}
 	}

@@ -67,12 +67,14 @@ type Mention struct {
 }
 
 // Meets tells which of the uses that the take affects the query makes. Reach lists further relations and functions
-// through which the taken object is reached without its own name: views, parents, functions; nil means none.
-func (m *Mentions) Meets(take Take, reach []Reached) Mention {
+// through which the taken object is reached without its own name: views, parents, functions; nil means none. Columns are
+// all those of the taken object's relation, where they are known: a hole in a statement cannot stand for a relation that
+// lacks a column which the statement names.
+func (m *Mentions) Meets(take Take, reach []Reached, columns ...string) Mention {
 	if take.Certainty == Fails && take.Uses&Omit == 0 {
 		reach = slices.DeleteFunc(slices.Clone(reach), func(r Reached) bool { return r.View })
 	}
-	found := m.MeetsRelation(take, reach, nil)
+	found := m.meetsHoles(take, reach, columns)
 	if found.Uses != 0 {
 		found.Through = m.reaches(reach)
 		found.Inside = m.reaches(slices.DeleteFunc(slices.Clone(reach), func(r Reached) bool { return !r.Inside }))
@@ -80,10 +82,9 @@ func (m *Mentions) Meets(take Take, reach []Reached) Mention {
 	return found
 }
 
-// MeetsRelation is Meets for a taken object whose relation has just these columns; nil means that they are not known.
-// A hole in a statement cannot stand for a relation that lacks a column which the statement names.
-func (m *Mentions) MeetsRelation(take Take, reach []Reached, columns []string) Mention {
-	if len(m.Patterns) > 0 || m.Among != nil {
+// meetsHoles tells what a statement meets for sure from what it meets by its holes alone.
+func (m *Mentions) meetsHoles(take Take, reach []Reached, columns []string) Mention {
+	if len(m.Patterns) > 0 || m.Among != nil || slices.ContainsFunc(m.Relations, func(r RelationMention) bool { return isPattern(r.Name) }) {
 		sure := *m
 		sure.Patterns, sure.Among = nil, nil
 		sure.Relations = slices.DeleteFunc(slices.Clone(m.Relations), func(r RelationMention) bool {

@@ -204,6 +204,7 @@ func (a *app) gateOffline(ctx context.Context, r *runFlags, after string, refs [
 			for i := range change.Takes {
 				change.Takes[i].Proved = judge.proves(change.Takes[i].Object)
 				change.Takes[i].Reach = reach.Of(change.Takes[i].Take, change.Gone)
+				change.Takes[i].Columns = reach.Columns(change.Takes[i].Object)
 			}
 		}
 		d := gate.Decision{Allowed: true, Verdict: gate.Unaffected}

@@ -38,6 +38,8 @@ type reachable struct {
 	// definition and language are a function's; empty for relations.
 	definition, language string
 	routine              *parse.Routine
+	// columns are a relation's; nil for functions.
+	columns []string
 }
 
 // body reads a function's body when it is first asked for.
@@ -53,11 +55,12 @@ func (o *reachable) body() *parse.Routine {
 // of functions, for which it keeps no dependencies where they are strings.
 func LoadReach(ctx context.Context, conn *pgx.Conn) (*Reach, error) {
 	const objects = `
-select c.oid::bigint, 'r', n.nspname, c.relname, '', ''
+select c.oid::bigint, 'r', n.nspname, c.relname, '', '',
+    array(select a.attname::text from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped order by a.attnum)
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
 where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and n.nspname not in ('pg_catalog', 'information_schema', 'pawl') and n.nspname !~ '^pg_'
 union all
-select p.oid::bigint, 'f', n.nspname, p.proname, case when p.prokind in ('f', 'p') then pg_get_functiondef(p.oid) else '' end, l.lanname
+select p.oid::bigint, 'f', n.nspname, p.proname, case when p.prokind in ('f', 'p') then pg_get_functiondef(p.oid) else '' end, l.lanname, null
 from pg_proc p join pg_namespace n on n.oid = p.pronamespace join pg_language l on l.oid = p.prolang
 where n.nspname not in ('pg_catalog', 'information_schema', 'pawl') and n.nspname !~ '^pg_'
   and not exists (select from pg_depend d where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e')`
@@ -85,7 +88,8 @@ where d.classid = 'pg_proc'::regclass and d.refclassid in ('pg_class'::regclass,
 	for rows.Next() {
 		var id int64
 		var kind, schema, name, definition, language string
-		if err := rows.Scan(&id, &kind, &schema, &name, &definition, &language); err != nil {
+		var columns []string
+		if err := rows.Scan(&id, &kind, &schema, &name, &definition, &language, &columns); err != nil {
 			rows.Close()
 			return nil, fmt.Errorf("read the database's objects: %w", err)
 		}
@@ -94,7 +98,7 @@ where d.classid = 'pg_proc'::regclass and d.refclassid in ('pg_class'::regclass,
 			o = phases.Object{Kind: phases.Function, Schema: schema, Name: name}
 		}
 		ids[id] = len(r.objects)
-		r.objects = append(r.objects, reachable{object: o, definition: definition, language: language})
+		r.objects = append(r.objects, reachable{object: o, definition: definition, language: language, columns: columns})
 	}
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("read the database's objects: %w", err)
@@ -266,4 +270,23 @@ func names(candidate, o phases.Object) bool {
 		return o.Kind == phases.Function && candidate.Name == o.Name
 	}
 	return o.Relation != "" && candidate.Relation == o.Relation
+}
+
+// Columns gives the columns of the relation that an object is or hangs on; nil where it is none, or where more than one
+// relation may be meant.
+func (r *Reach) Columns(o phases.Object) []string {
+	if r == nil || o.Relation == "" {
+		return nil
+	}
+	var found []string
+	for _, other := range r.objects {
+		if other.object.Kind != phases.Table || other.object.Relation != o.Relation || o.Schema != "" && other.object.Schema != o.Schema {
+			continue
+		}
+		if found != nil {
+			return nil
+		}
+		found = other.columns
+	}
+	return found
 }

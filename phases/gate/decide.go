@@ -240,7 +240,7 @@ func (d *Decision) release(change Change, r Release, evidence Evidence) {
 	if !r.Manifest.Complete && takes {
 		f := base
 		f.Verdict = Unknown
-		f.Message = "its manifest is partial: " + cmp.Or(strings.Join(r.Manifest.Reasons, "; "), "no reason is given")
+		f.Message = "its manifest is partial: " + cmp.Or(strings.Join(r.Manifest.Reasons, "; "), "no reason is given") + unnamed(change, r.Manifest.Words)
 		f.Next = "settle the call sites that it lists and register the manifest again"
 		d.add(f)
 	}
@@ -286,7 +286,7 @@ func query(change Change, r Release, q Query, evidence Evidence) []Finding {
 		if t.Everything {
 			continue
 		}
-		m := q.Mentions.Meets(t.Take, t.Reach)
+		m := q.Mentions.Meets(t.Take, t.Reach, t.Columns...)
 		if m.Uses == 0 || asked && proof.clears() && settled(t, m, proof) {
 			continue
 		}
@@ -300,6 +300,25 @@ func query(change Change, r Release, q Query, evidence Evidence) []Finding {
 	return found
 }
 
+// unnamed says which of the taken objects no word of a release's source names, for a person who has to decide about a
+// manifest that is partial.
+func unnamed(change Change, words map[string]bool) string {
+	if words == nil {
+		return ""
+	}
+	var names []string
+	for _, t := range change.Takes {
+		name := cmp.Or(t.Object.Relation, t.Object.Name)
+		if name != "" && !words[strings.ToLower(name)] && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return "; no word of its source is " + strings.Join(names, ", ")
+}
+
 // firstMet finds what a refused statement most likely fails on: the first take that it meets and that fails for sure,
 // before those of which only the values decide.
 func firstMet(change Change, q Query) (Taken, phases.Mention, bool) {
@@ -307,7 +326,7 @@ func firstMet(change Change, q Query) (Taken, phases.Mention, bool) {
 	var how phases.Mention
 	ok := false
 	for _, t := range change.Takes {
-		m := q.Mentions.Meets(t.Take, t.Reach)
+		m := q.Mentions.Meets(t.Take, t.Reach, t.Columns...)
 		if m.Uses == 0 || t.Everything || ok && (found.Certainty == phases.Fails || t.Certainty != phases.Fails) {
 			continue
 		}
