@@ -148,7 +148,7 @@ func (op *AssessedOperation) adds() bool {
 	case "set", "reset", "session", "comment", "lock_table", "analyze", "select", "do", "explain", "notify", "set_statistics":
 		return false
 	}
-	return !op.New && len(op.Takes) == 0 && Kind(op.Kind) != "drop_dependent_quietly" && op.additive()
+	return !op.New && len(op.Takes) == 0 && op.Kind != "drop_dependent_quietly" && op.additive()
 }
 
 func (op *AssessedOperation) additive() bool {

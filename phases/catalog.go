@@ -97,7 +97,6 @@ type col struct {
 	serial     bool
 	born       int
 	collation  string
-	storage    string
 }
 
 type con struct {
@@ -138,16 +137,14 @@ type policy struct {
 type typ struct {
 	schema, name string
 	TypeDef
-	born      int
-	extension string
+	born int
 }
 
 type function struct {
 	schema, name string
 	FunctionDef
-	born      int
-	extension string
-	owner     string
+	born  int
+	owner string
 }
 
 type publication struct {

@@ -112,6 +112,7 @@ type ColumnDef struct {
 // ConstraintType tells the constraints apart.
 type ConstraintType string
 
+// The types of constraints.
 const (
 	CheckConstraint      ConstraintType = "check"
 	UniqueConstraint     ConstraintType = "unique"
@@ -319,6 +320,7 @@ type PolicyDef struct {
 // Flags are the words of a statement that change what it does. They are bits so that an Operation stays flat.
 type Flags uint32
 
+// The flags, named after the words they stand for.
 const (
 	IfExists Flags = 1 << iota
 	IfNotExists

@@ -119,7 +119,7 @@ func (c *Catalog) calls(op *Operation, out *[]AssessedOperation) {
 func (c *Catalog) call(op *Operation, use FunctionUse, out *[]AssessedOperation) {
 	if all := c.funcs(use.Schema, use.Name); len(all) > 0 {
 		for _, f := range all {
-			if f.extension != "" || f.Aggregate {
+			if f.Aggregate {
 				continue
 			}
 			c.body(f.Body, out)

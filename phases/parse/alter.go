@@ -82,9 +82,8 @@ func headEnd(text string) int {
 		case !named && (t.kind == tokenWord || t.kind == tokenQuoted):
 			named = true
 		case w == "." && named:
-			named = false
+			// The part behind the dot is the name.
 			t = sc.nextCode()
-			named = true
 		case w == "*":
 		default:
 			return end

@@ -95,7 +95,7 @@ func (p *plpgsql) piece() (string, bool) {
 	start, parens := -1, 0
 	end := 0
 	for {
-		t := p.scanner.nextCode()
+		t := p.nextCode()
 		if t.kind == tokenEOF {
 			return p.src[max(start, 0):max(end, 0)], start >= 0
 		}
@@ -129,7 +129,7 @@ func (p *plpgsql) piece() (string, bool) {
 
 func (p *plpgsql) label() {
 	for {
-		t := p.scanner.nextCode()
+		t := p.nextCode()
 		if t.kind == tokenEOF || p.src[t.start:t.end] == ">>" {
 			return
 		}
