@@ -101,7 +101,8 @@ func (c *collector) collect() {
 		if i%step == 0 {
 			c.options.Progress(fmt.Sprintf("reading functions: %d of %d", i, len(c.functions)))
 		}
-		if !c.own(fn) || fn.Synthetic != "" && fn.Origin() == nil && fn.Name() != "init" {
+		// Wrappers have no syntax; the bodies of loops over functions are made by the compiler too, and have one.
+		if !c.own(fn) || fn.Syntax() == nil && fn.Origin() == nil && fn.Name() != "init" {
 			continue
 		}
 		if fn.Origin() == nil && fn.TypeParams().Len() > 0 && c.instantiated(fn) {
