@@ -16,6 +16,11 @@ func (c *Catalog) restore(a *Assessment) {
 				if op.Kind == l.op.kind && op.On == l.op.on && op.Span == l.op.span && op.Phase == Contract {
 					op.Phase, op.Takes = Expand, nil
 					op.Why = "the file puts it back in the same shape"
+					if l.shape != nil && l.shape.kind == Table && c.relations[key(l.shape.schema, l.shape.name)].kind == View {
+						// Queries cannot tell, but COPY into a view and TRUNCATE of one are refused.
+						op.Takes = []Take{{Object: l.object, Uses: AnyUse, Certainty: Behaves}}
+						op.Why = "a view of the old name stands in for the table, for all but COPY into it and TRUNCATE"
+					}
 				}
 			}
 		}
