@@ -120,7 +120,7 @@ with given as (
 insert into pawl.release_query as q (consumer, release, sha256, sites, params)
 select $1, $2, sha256, sites, nullif(params, 'null'::jsonb) from given
 on conflict (consumer, release, sha256) do update set
-    sites = (select jsonb_agg(distinct s) from jsonb_array_elements(q.sites || excluded.sites) s), params = excluded.params`
+    sites = coalesce((select jsonb_agg(distinct s) from jsonb_array_elements(q.sites || excluded.sites) s), '[]'), params = excluded.params`
 	_, err = tx.Exec(ctx, queries, m.Consumer, m.Release, string(statements))
 	return err
 }

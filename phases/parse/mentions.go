@@ -14,7 +14,7 @@ import (
 // Mentions gives what a query's text names. It never fails: a text that the parser rejects falls back to its
 // identifier tokens, and one that cannot even be scanned to its words, and both are marked Unparsed.
 func Mentions(text string) *phases.Mentions {
-	tree, err := pg_query.Parse(text)
+	tree, err := parseTree(text)
 	if err != nil {
 		return tokenMentions(text)
 	}
@@ -555,7 +555,7 @@ func wordRune(r rune) bool {
 
 // Reads reports whether the parser reads a text.
 func Reads(text string) bool {
-	_, err := pg_query.Parse(text)
+	_, err := parseTree(text)
 	return err == nil
 }
 

@@ -19,7 +19,7 @@ func Template(parts, holes []string) *phases.Mentions {
 	var m *phases.Mentions
 	for _, fill := range fillings(parts, holes) {
 		text := fill.text()
-		tree, err := pg_query.Parse(text)
+		tree, err := parseTree(text)
 		if err != nil {
 			continue
 		}
@@ -41,7 +41,7 @@ func Fragment(parts, holes []string) *phases.Mentions {
 	text := filling{parts, holes, 0}.text()
 	m := &phases.Mentions{Names: map[string]bool{}}
 	for _, around := range []string{"select * from h where ", "select ", "select from h order by ", "select from ", "select from h ", ""} {
-		if _, err := pg_query.Parse(around + text); err == nil {
+		if _, err := parseTree(around + text); err == nil {
 			m = Mentions(around + text)
 			m.Star = strings.Contains(text, "*") || strings.Contains(strings.ToLower(text), "natural")
 			break

@@ -37,7 +37,7 @@ type Reference struct {
 // the text has something that is not understood, exact is false, and the result is what Mentions finds: too much rather
 // than too little.
 func References(text string, schema *Schema) (refs []Reference, exact bool) {
-	tree, err := pg_query.Parse(text)
+	tree, err := parseTree(text)
 	if err != nil {
 		return mentioned(text, schema), false
 	}
