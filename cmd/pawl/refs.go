@@ -133,8 +133,8 @@ func (a *app) refsSummary(m *evidence.Manifest, c refs.Counts) {
 	fmt.Fprintf(a.stderr, "%s@%s is %s: %d statements, %d templates, %d pieces, %d models\n", m.Consumer, m.Release, m.Status,
 		len(m.Statements), len(m.Templates), len(m.Fragments), len(m.Models))
 	if c.Calls > 0 {
-		fmt.Fprintf(a.stderr, "  %d calls in %d packages: %d exact, %d templates, %d opaque, %d settled by comments, %d in functions that nothing calls\n",
-			c.Calls, c.Packages, c.Exact, c.Templates, c.Opaque, c.Acknowledged, c.Unused)
+		fmt.Fprintf(a.stderr, "  packages read: %d; calls that send SQL: %d, of which %d exact, %d with holes, %d opaque, %d settled by comments, %d in functions that nothing calls\n",
+			c.Packages, c.Calls, c.Exact, c.Templates, c.Opaque, c.Acknowledged, c.Unused)
 	}
 	for _, r := range m.Reasons {
 		fmt.Fprintf(a.stderr, "  partial: %s\n", r)

@@ -884,6 +884,11 @@ func (e *evaluator) loadElements(addr ssa.Value, f *frame) list {
 	case *ssa.FieldAddr:
 		return e.fieldElements(fieldOf(a.X.Type(), a.Field))
 	case *ssa.Alloc, *ssa.FreeVar:
+		if alloc, ok := a.(*ssa.Alloc); ok {
+			if _, isArray := deref(alloc.Type()).Underlying().(*types.Array); isArray {
+				return e.array(alloc, f)
+			}
+		}
 		for _, place := range e.sharers(addr) {
 			for _, s := range storesTo(place) {
 				out = merge(out, e.elements(s, nil))
