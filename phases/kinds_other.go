@@ -150,7 +150,7 @@ var dataKinds = []Descriptor{
 	{Kind: "merge_by_key", Refines: "merge", Phase: Backfill, Effect: Effect{Lock: RowExclusive}, Since: 15, Summary: "writes, changes or deletes rows by constants", Example: "MERGE INTO t USING (SELECT 5 AS id) s ON t.id = s.id WHEN MATCHED THEN UPDATE SET a = 1"},
 	{Kind: "copy_from", Phase: Backfill, Effect: Effect{Lock: RowExclusive}, Summary: "writes rows", Example: "COPY lone FROM stdin", Manual: "needs the copy protocol"},
 	{Kind: "copy_to", Phase: Expand, Effect: Effect{Scan: true}, Reach: ToReads, Summary: "reads rows", Example: "COPY lone TO stdout", Manual: "needs the copy protocol"},
-	{Kind: "copy_to_server", Phase: Unknown, Takes: fails(Everything, AnyUse), Summary: "writes a file or runs a program on the server", Example: "COPY lone TO '/x'", Manual: "needs a file of the server"},
+	{Kind: "copy_to_program", Phase: Unknown, Effect: Effect{Lock: RowExclusive}, Takes: fails(Everything, AnyUse), Summary: "runs a program on the server", Safe: "Say by pawl:assume what the program does.", Example: "COPY lone TO PROGRAM 'cat'", Manual: "needs a program of the server"},
 	{Kind: "select", Phase: Expand, Effect: Effect{Scan: true}, Reach: ToReads, Summary: "reads", Example: "SELECT count(*) FROM t"},
 	{Kind: "select_nothing", Refines: "select", Phase: Expand, Reach: ToReads, Summary: "reads no table in full", Example: "SELECT 1"},
 	{Kind: "call", Phase: Expand, Summary: "calls a procedure; what it does stands beside it", Setup: "CREATE PROCEDURE pr() LANGUAGE sql AS 'SELECT 1';", Example: "CALL pr()"},

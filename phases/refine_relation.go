@@ -452,8 +452,17 @@ func (j *judgement) refineRevoke() {
 		j.Kind = "revoke_quietly"
 		return
 	}
+	// These rights matter to whoever makes objects, not to whoever uses them: USAGE of a type, too, is looked at only
+	// where a column or a function of the type is made.
+	if !slices.ContainsFunc(j.Names, func(p string) bool {
+		p, _, _ = strings.Cut(p, "(")
+		return p != "create" && p != "references" && p != "trigger" && p != "maintain"
+	}) {
+		j.Kind = "revoke_quietly"
+		return
+	}
 	switch j.On.Kind {
-	case Language, ForeignTable, Wrapper, Server, Tablespace:
+	case Language, Type, Domain, Wrapper, Server, Tablespace:
 		j.Kind = "revoke_quietly"
 	case Table, View, MatView, Sequence:
 		if j.rel == nil || !c.known() {

@@ -15,13 +15,13 @@ const (
 )
 
 // acting are PostgreSQL's own functions that change something outside the session's transaction or run text as SQL.
-const acting = " query_to_xml query_to_xmlschema query_to_xml_and_xmlschema cursor_to_xml lo_unlink lo_import lo_export lo_put " +
-	"lo_from_bytea lowrite lo_create lo_creat lo_truncate lo_truncate64 pg_terminate_backend pg_cancel_backend pg_reload_conf pg_rotate_logfile " +
-	"pg_switch_wal pg_create_restore_point pg_promote pg_wal_replay_pause pg_wal_replay_resume " +
-	"pg_create_physical_replication_slot pg_create_logical_replication_slot pg_drop_replication_slot " +
+const acting = " query_to_xml query_to_xmlschema query_to_xml_and_xmlschema cursor_to_xml lo_unlink lo_export lo_put " +
+	"lowrite lo_truncate lo_truncate64 pg_terminate_backend pg_cancel_backend " +
+	"pg_promote pg_wal_replay_pause pg_wal_replay_resume " +
+	"pg_drop_replication_slot " +
 	"pg_replication_slot_advance pg_replication_origin_create pg_replication_origin_drop pg_logical_slot_get_changes " +
-	"pg_file_write pg_file_unlink pg_file_rename pg_extension_config_dump binary_upgrade_ pg_import_system_collations ts_stat ts_rewrite " +
-	"dblink dblink_exec dblink_connect pg_stat_reset pg_stat_statements_reset pg_nextoid pg_sync_replication_slots " +
+	"pg_file_write pg_file_unlink pg_file_rename pg_extension_config_dump binary_upgrade_ ts_stat ts_rewrite " +
+	"dblink dblink_exec dblink_connect pg_nextoid pg_sync_replication_slots " +
 	"pg_restore_relation_stats pg_clear_relation_stats pg_restore_attribute_stats pg_clear_attribute_stats "
 
 // Harmless reports whether a name is that of a function of PostgreSQL's own that changes nothing.

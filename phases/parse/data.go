@@ -68,10 +68,14 @@ func (s *statement) copy(c *pg.CopyStmt) []phases.Operation {
 		} else {
 			op.Query.Reads = []phases.Object{op.On}
 		}
-		if c.IsProgram || c.Filename != "" {
-			op.Kind = "copy_to_server"
+		if c.IsProgram {
+			op.Kind = "copy_to_program"
 		}
 		return []phases.Operation{op}
+	}
+	if c.IsProgram {
+		// What a program prints, and does besides, nobody can tell.
+		return s.one("copy_to_program", relation(phases.Table, c.Relation))
 	}
 	op := s.make("copy_from", relation(phases.Table, c.Relation))
 	op.Names = words(c.Attlist)
