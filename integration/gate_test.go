@@ -287,6 +287,25 @@ func TestExampleRollout(t *testing.T) {
 	require.Empty(t, r.Held)
 }
 
+// A whole history, contracts and all, goes into an empty database without a question: no deployed code can have seen
+// what the same run has made.
+func TestExampleOnAnEmptyDatabase(t *testing.T) {
+	t.Parallel()
+	root := filepath.Join("..", "testdata", "examples", "bitvault", "migrations")
+	entries, err := os.ReadDir(root)
+	require.NoError(t, err)
+	files := fstest.MapFS{}
+	for _, e := range entries {
+		data, err := os.ReadFile(filepath.Join(root, e.Name()))
+		require.NoError(t, err)
+		files[e.Name()] = &fstest.MapFile{Data: data}
+	}
+	db := pgtest.Database(t)
+	r := up(t, db.URL, files, migrate.Options{})
+	require.Empty(t, heldNames(r.Held))
+	require.Len(t, r.Applied, len(files))
+}
+
 // While the gate asks PostgreSQL on copies, writers to the table do not wait.
 func TestAskingTakesNoLock(t *testing.T) {
 	t.Parallel()

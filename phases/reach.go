@@ -335,7 +335,7 @@ func (j *judgement) along(kind Kind, o Object) {
 	k := &judgement{c: j.c}
 	k.Operation = Operation{Kind: kind, On: o, Span: j.Span}
 	k.describe()
-	if j.New || j.Why != "" {
+	if j.New || j.Why != "" || j.rel != nil && (j.rel.temporary || j.c.fresh(j.rel.born)) {
 		k.Phase = Expand
 	} else {
 		k.takes()
