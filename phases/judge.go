@@ -134,7 +134,7 @@ func (c *Catalog) call(op *Operation, use FunctionUse, out *[]AssessedOperation)
 		c.run(&one, out, nil)
 		return
 	}
-	if c.extensionFunction(use) {
+	if extensionFunction(use) {
 		return
 	}
 	one := *op
