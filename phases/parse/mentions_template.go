@@ -204,11 +204,11 @@ var systemColumns = map[string]bool{"tableoid": true, "xmin": true, "cmin": true
 // Fingerprint gives what two texts share that differ only in constants, parameters and layout; empty for a text that
 // the parser rejects. It also equates some texts that mean different things, so that it must not be a key.
 func Fingerprint(text string) string {
-	print, err := pg_query.Fingerprint(text)
+	fingerprint, err := pg_query.Fingerprint(text)
 	if err != nil {
 		return ""
 	}
-	return print
+	return fingerprint
 }
 
 // IsFunctionName reports whether a name in a text may be that of a function that is called there.

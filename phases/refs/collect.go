@@ -466,7 +466,7 @@ func (c *collector) forwardedParams(in, caller ssa.CallInstruction, s sink) []st
 
 // copied adds the two statements that pgx sends for CopyFrom: the first asks for the columns' types.
 func (c *collector) copied(in ssa.CallInstruction, s sink, args []ssa.Value, site gate.Site) {
-	table, columns := list{fixed: true}, list{fixed: true}
+	var table, columns list
 	if strings.HasPrefix(s.call, "pq.") {
 		table = c.elementsOfStrings(args[:len(args)-1])
 		columns = c.elements(args[len(args)-1], nil)
@@ -625,7 +625,7 @@ func (c *collector) keys(v ssa.Value) []alt {
 			out = append(out, c.value(k, nil)...)
 		}
 	}
-	if !ok && isString(v.Type().Underlying().(*types.Map).Key()) { //nolint:errcheck // the caller knows that it is a map
+	if !ok && isString(v.Type().Underlying().(*types.Map).Key()) {
 		out = append(out, holeOf(evidence.TextHole, "its columns stand in a map that is filled at run time")...)
 	}
 	return out
@@ -674,12 +674,12 @@ func (c *collector) valuesOfSinks(fn *ssa.Function) {
 			if !ok || o.Pkg() == nil || c.ownTypes[o.Pkg()] || !statementNames[o.Name()] {
 				continue
 			}
-			if _, known := libraryOf(o.Pkg().Path()); !known || !hasString(o.Type().(*types.Signature)) { //nolint:errcheck // a *types.Func has a Signature
+			if _, known := libraryOf(o.Pkg().Path()); !known || !hasString(o.Type().(*types.Signature)) {
 				continue
 			}
 			for _, r := range *refs {
 				call, isCall := r.(ssa.CallInstruction)
-				if isCall && call.Common().Value == ssa.Value(in.(ssa.Value)) {
+				if isCall && call.Common().Value == in.(ssa.Value) {
 					continue
 				}
 				if _, debug := r.(*ssa.DebugRef); debug {

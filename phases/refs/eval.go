@@ -329,7 +329,7 @@ func (e *evaluator) boxed(v ssa.Value, f *frame) []alt {
 }
 
 func (e *evaluator) isError(t types.Type) bool {
-	return types.Implements(t, types.Universe.Lookup("error").Type().Underlying().(*types.Interface)) //nolint:errcheck // by definition of error
+	return types.Implements(t, types.Universe.Lookup("error").Type().Underlying().(*types.Interface))
 }
 
 func (e *evaluator) convert(v *ssa.Convert, f *frame) []alt {
@@ -436,7 +436,7 @@ func (e *evaluator) sharers(addr ssa.Value) []ssa.Value {
 			if !ok {
 				continue
 			}
-			fn := c.Fn.(*ssa.Function) //nolint:errcheck // by the definition of MakeClosure
+			fn := c.Fn.(*ssa.Function)
 			for j, b := range c.Bindings {
 				if b == out[i] && !slices.Contains(out, ssa.Value(fn.FreeVars[j])) {
 					out = append(out, fn.FreeVars[j])
@@ -605,7 +605,7 @@ func (e *evaluator) extract(v *ssa.Extract, f *frame) []alt {
 func (e *evaluator) lookup(v *ssa.Lookup, _ *frame) []alt {
 	_, values, ok := e.entries(v.X)
 	if !ok {
-		return unknown(v.X.Type().Underlying().(*types.Map).Elem(), "it stands in a map that is filled at run time") //nolint:errcheck // a Lookup is in a string or a map
+		return unknown(v.X.Type().Underlying().(*types.Map).Elem(), "it stands in a map that is filled at run time")
 	}
 	out := literal("")
 	for _, x := range values {

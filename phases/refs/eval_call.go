@@ -78,7 +78,7 @@ func (e *evaluator) targets(v ssa.Value, depth int) []*ssa.Function {
 	case *ssa.Function:
 		return []*ssa.Function{v}
 	case *ssa.MakeClosure:
-		return []*ssa.Function{v.Fn.(*ssa.Function)} //nolint:errcheck // by the definition of MakeClosure
+		return []*ssa.Function{v.Fn.(*ssa.Function)}
 	case *ssa.ChangeType:
 		return e.targets(v.X, depth+1)
 	case *ssa.Phi:
@@ -460,15 +460,15 @@ func (e *evaluator) format(format string, args list) []alt {
 		i := 0
 		plain := true
 		for i < len(rest) && !isVerb(rest[i]) {
-			switch c := rest[i]; {
-			case c == '[':
+			switch c := rest[i]; c {
+			case '[':
 				end := strings.IndexByte(rest[i:], ']')
 				if end < 0 {
 					return cat(now, holeOf(evidence.TextHole, "its format is malformed"))
 				}
 				next = atoi(rest[i+1:i+end]) - 1
 				i += end
-			case c == '*':
+			case '*':
 				next++
 				plain = false
 			default:
@@ -504,14 +504,14 @@ func isVerb(c byte) bool {
 func verbValue(verb byte, plain bool, flags string, value []alt) []alt {
 	var out []alt
 	for _, a := range value {
-		switch {
-		case verb == 'q':
+		switch verb {
+		case 'q':
 			if a.known() {
 				a.pieces = []piece{{text: strconv.Quote(a.text())}}
 			} else {
 				a = quoteName([]alt{a})[0]
 			}
-		case verb == 's' || verb == 'v' || verb == 'd':
+		case 's', 'v', 'd':
 			if !plain && a.known() {
 				if n, err := strconv.Atoi(a.text()); err == nil && strings.Trim(flags, "0123456789+-# ") == "" && verb != 's' {
 					a.pieces = literal(fmt.Sprintf("%"+flags+"d", n))[0].pieces
@@ -630,11 +630,11 @@ func (e *evaluator) built(receiver ssa.Value, at ssa.Instruction, f *frame) []al
 			key.WriteString(x.key() + "\x02")
 		}
 		fmt.Fprint(&key, visits[b])
-		if s := (state{b, key.String()}); seen[s] {
+		s := state{b, key.String()}
+		if seen[s] {
 			return
-		} else {
-			seen[s] = true
 		}
+		seen[s] = true
 		visits[b]++
 		for _, next := range b.Succs {
 			walk(next, visits, now)

@@ -42,7 +42,7 @@ func readNotes(b *builder, p *program) (*notes, error) {
 					text = strings.TrimSpace(text)
 					at := fset.Position(c.Pos())
 					where := b.shown(at.Filename)
-					hint := ""
+					var hint string
 					switch directive {
 					case "sql":
 						hint = "//pawl:sql SELECT … gives a statement that the call below sends"

@@ -177,7 +177,7 @@ func (p *program) instruction(in ssa.Instruction) {
 	case *ssa.FieldAddr:
 		p.fieldAddress(in)
 	case *ssa.MakeClosure:
-		fn := in.Fn.(*ssa.Function) //nolint:errcheck // by the definition of MakeClosure
+		fn := in.Fn.(*ssa.Function)
 		p.closures[fn] = append(p.closures[fn], in)
 	case *ssa.MakeInterface:
 		p.boxed(in)
@@ -196,7 +196,7 @@ func (p *program) instruction(in ssa.Instruction) {
 			}
 		case *ssa.MakeClosure:
 			if v != callee {
-				p.take(v.Fn.(*ssa.Function), in) //nolint:errcheck // by the definition of MakeClosure
+				p.take(v.Fn.(*ssa.Function), in)
 			}
 		case *ssa.Global:
 			switch in := in.(type) {

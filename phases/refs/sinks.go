@@ -108,7 +108,7 @@ func (p *program) sinkOf(c *ssa.CallCommon) sink {
 		return sink{}
 	}
 	name := fn.Name()
-	sig := fn.Type().(*types.Signature) //nolint:errcheck // a *types.Func has a Signature
+	sig := fn.Type().(*types.Signature)
 	if !hasText(sig) {
 		return sink{}
 	}
@@ -121,7 +121,7 @@ func (p *program) sinkOf(c *ssa.CallCommon) sink {
 		if name == "CopyFrom" && sig.Params().Len() == 4 {
 			return sink{kind: copySink, call: name}
 		}
-		return p.statement(sig, name, name)
+		return p.statement(sig, name)
 	}
 	if pkg == nil {
 		return sink{}
@@ -154,7 +154,7 @@ func (p *program) sinkOf(c *ssa.CallCommon) sink {
 		if receiver == "Conn" && name == "Raw" {
 			return sink{}
 		}
-		return p.statement(sig, name, shown)
+		return p.statement(sig, shown)
 	}
 	return sink{}
 }
@@ -170,7 +170,7 @@ func (p *program) pgx(sig *types.Signature, name, receiver, shown string) sink {
 	case name == "ExecPrepared" || name == "ExecPreparedStatementDescription" || name == "Deallocate" || name == "DescribePrepared":
 		return sink{}
 	case statementNames[name] && name != "Get" && name != "Select" && name != "Raw":
-		s := p.statement(sig, name, shown)
+		s := p.statement(sig, shown)
 		if name == "Prepare" {
 			s.prepared = 1
 		}
@@ -184,32 +184,32 @@ func (p *program) builderSink(sig *types.Signature, path, name, receiver, shown 
 	squirrel := strings.HasPrefix(path, "github.com/Masterminds/squirrel")
 	goqu := strings.HasPrefix(path, "github.com/doug-martin/goqu")
 	switch {
-	case otherStrings[name] && !(name == "Set" && (squirrel || strings.HasPrefix(path, "github.com/uptrace/bun"))):
+	case otherStrings[name] && (name != "Set" || !squirrel && !strings.HasPrefix(path, "github.com/uptrace/bun")):
 		return sink{}
 	case receiver == "" && !squirrel && !goqu && name != "Expr" && name != "SafeQuery":
 		return sink{}
 	case strings.HasPrefix(path, "github.com/gobuffalo/pop"):
 		if name == "RawQuery" || (name == "Exec" || name == "Query" || name == "QueryRow") && receiver != "Query" {
-			return p.statement(sig, name, shown)
+			return p.statement(sig, shown)
 		}
 	case strings.HasPrefix(path, "gorm.io/gorm"):
 		if (name == "Raw" || name == "Exec") && receiver == "DB" {
-			return p.statement(sig, name, shown)
+			return p.statement(sig, shown)
 		}
 		if receiver != "DB" && receiver != "Association" && name != "Expr" {
 			return sink{}
 		}
 	case strings.HasPrefix(path, "github.com/uptrace/bun"):
 		if (receiver == "DB" || receiver == "Tx" || receiver == "Conn" || receiver == "IDB" || receiver == "IConn") && statementNames[name] {
-			return p.statement(sig, name, shown)
+			return p.statement(sig, shown)
 		}
 		if receiver == "DB" || receiver == "" && name != "SafeQuery" {
 			return sink{}
 		}
 	case (squirrel || goqu) && (name == "Exec" || name == "Query" || name == "QueryRow" || strings.HasSuffix(name, "Context")) && strings.Contains(receiver, "Cach"):
-		return p.statement(sig, name, shown)
+		return p.statement(sig, shown)
 	case goqu && statementNames[name] && (receiver == "Database" || receiver == "TxDatabase") && name != "Select":
-		return p.statement(sig, name, shown)
+		return p.statement(sig, shown)
 	}
 	s := sink{kind: pieceSink, call: shown, prepared: -1}
 	for i := range sig.Params().Len() {
@@ -224,7 +224,7 @@ func (p *program) builderSink(sig *types.Signature, path, name, receiver, shown 
 }
 
 // statement finds the argument that holds the statement.
-func (p *program) statement(sig *types.Signature, name, shown string) sink {
+func (p *program) statement(sig *types.Signature, shown string) sink {
 	at := -1
 	for i := range sig.Params().Len() {
 		v := sig.Params().At(i)
@@ -309,7 +309,7 @@ func (p *program) isDriver(iface *types.Interface) bool {
 		}
 	}
 	for m := range iface.Methods() {
-		sig := m.Type().(*types.Signature) //nolint:errcheck // a *types.Func has a Signature
+		sig := m.Type().(*types.Signature)
 		if !statementNames[m.Name()] {
 			continue
 		}

@@ -110,9 +110,9 @@ var (
 
 // quotedLen gives the length of the string, quoted name or comment that a text begins with; 0 for none.
 func quotedLen(text string) int {
-	end := func(close string, from int) int {
-		if i := strings.Index(text[from:], close); i >= 0 {
-			return from + i + len(close)
+	end := func(closing string, from int) int {
+		if i := strings.Index(text[from:], closing); i >= 0 {
+			return from + i + len(closing)
 		}
 		return len(text)
 	}
