@@ -193,9 +193,18 @@ func (m *Mentions) meets(take Take, reach []Reached) Mention {
 			}
 		}
 		return m.named(firstOf(take.Object.Schema, take.Object.Name), take.Uses, reach)
+	case Attribute:
+		// An attribute is named through a column of the type, which need not be named.
+		if m.has(take.Object.Column) {
+			return Mention{Uses: take.Uses, Named: true}
+		}
+		return m.named(take.Object.Name, take.Uses, reach)
 	case Role, Database, Extension, Other:
 		return Mention{Uses: take.Uses}
 	default:
+		if take.Object.Relation != "" && take.Object.Name == "" {
+			return m.relationMeets(take, reach)
+		}
 		return m.named(take.Object.Name, take.Uses, reach)
 	}
 }

@@ -6,7 +6,7 @@ import pg "github.com/pganalyze/pg_query_go/v5"
 // TABLE, the renaming of a column, constraint or index, and the dropping of an index. Names have one or two parts. Ok is
 // false for every other statement.
 func AlteredRelations(text string) (names [][]string, ok bool) {
-	tree, err := pg.Parse(text)
+	tree, err := parseTree(text)
 	if err != nil || len(tree.Stmts) != 1 {
 		return nil, false
 	}

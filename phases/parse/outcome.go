@@ -40,7 +40,7 @@ const (
 
 // OutcomeOf tells how to look up what became of one statement.
 func OutcomeOf(statement string) Outcome {
-	tree, err := pg.Parse(statement)
+	tree, err := parseTree(statement)
 	if err != nil || len(tree.Stmts) != 1 {
 		return Outcome{}
 	}
@@ -101,7 +101,7 @@ func SameIndex(a, b string) bool {
 }
 
 func indexStatement(text string) *pg.IndexStmt {
-	tree, err := pg.Parse(text)
+	tree, err := parseTree(text)
 	if err != nil || len(tree.Stmts) != 1 {
 		return nil
 	}

@@ -8,7 +8,7 @@ import (
 // Requalify gives a statement with every use of the relations that are qualified by one of the given names (schema,
 // relation) qualified by the schema `to` instead. Text without such a use is given back as it is. Err is the parser's.
 func Requalify(text string, relations map[[2]string]bool, to string) (string, error) {
-	tree, err := pg.Parse(text)
+	tree, err := parseTree(text)
 	if err != nil {
 		return "", err
 	}

@@ -34,7 +34,7 @@ func RoutineOf(definition, language string) Routine {
 }
 
 func sqlRoutine(definition string) Routine {
-	tree, err := pg.Parse(definition)
+	tree, err := parseTree(definition)
 	if err != nil || len(tree.Stmts) != 1 {
 		return Routine{Queries: []*phases.Mentions{tokenMentions(definition)}}
 	}
@@ -60,6 +60,9 @@ func sqlRoutine(definition string) Routine {
 }
 
 func plpgsqlRoutine(definition string) Routine {
+	if len(definition) > shallow && tooDeep(definition) >= 0 {
+		return Routine{Dynamic: true}
+	}
 	text, err := pg.ParsePlPgSqlToJSON(definition)
 	var tree any
 	if err != nil || json.Unmarshal([]byte(text), &tree) != nil {
