@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bitvault/pawl/internal/pgproxy"
+	"github.com/bitvault/pawl/internal/pgserver"
 	"github.com/bitvault/pawl/internal/pgtest"
 	"github.com/bitvault/pawl/migrate"
 )
@@ -113,7 +114,9 @@ func countThousand(t testing.TB) (messages, transactions int64, n int) {
 	for i := 1; i <= count; i++ {
 		files[fmt.Sprintf("%04d_t.sql", i)] = &fstest.MapFile{Data: fmt.Appendf(nil, "create table t%04d (id bigint primary key, name text not null);\n", i)}
 	}
-	db := pgtest.Database(t)
+	// Autovacuum's own transactions would be counted too.
+	server := pgtest.Private(t, pgserver.Options{Settings: map[string]string{"autovacuum": "off"}})
+	db := &pgtest.DB{Name: "postgres", URL: server.URL("postgres"), Server: server}
 	proxy, err := pgproxy.Start(db.URL)
 	require.NoError(t, err)
 	defer proxy.Close()

@@ -16,6 +16,7 @@ import (
 	"github.com/bitvault/pawl/phases"
 	"github.com/bitvault/pawl/phases/evidence"
 	"github.com/bitvault/pawl/phases/gate"
+	"github.com/bitvault/pawl/phases/parse"
 )
 
 // Options set how a Migrator works. The zero Options are the defaults.
@@ -209,8 +210,12 @@ func (m *Migrator) locked(ctx context.Context, s *session, files []*Migration) (
 	if err := m.prepare(ctx, s, l); err != nil {
 		return r, err
 	}
+	live, err := s.live(ctx, t, l)
+	if err != nil {
+		return r, err
+	}
 	g := &gatekeeper{m: m, s: s, environment: l.Environment}
-	p, err := t.plan(l, m.opts.OutOfOrder, s.version, g.judge(ctx))
+	p, err := t.plan(l, m.opts.OutOfOrder, s.version, live, g.judge(ctx))
 	if err != nil {
 		return r, err
 	}
@@ -281,6 +286,19 @@ func (m *Migrator) prepare(ctx context.Context, s *session, l *Ledger) error {
 		}
 	}
 	return nil
+}
+
+// live reads the database's own schema where the applied files do not tell the whole of it: after a git revert, or for
+// a database that was taken over. It gives nil where they do, or where nothing is pending.
+func (s *session) live(ctx context.Context, t *todo, l *Ledger) (*phases.File, error) {
+	if len(t.pending) == 0 || t.told(l) {
+		return nil, nil //nolint:nilnil // no file is needed
+	}
+	text, err := evidence.Schema(ctx, s.conn)
+	if err != nil {
+		return nil, classify(ctx, "read the schema", err)
+	}
+	return parse.File("the database's schema", []byte(text)), nil
 }
 
 // lookForLedger sees a ledger that another runner created since the connection was made.
@@ -366,8 +384,12 @@ func (m *Migrator) Plan(ctx context.Context) (*Plan, *Ledger, error) {
 	if err := m.adopted(ctx, s, l, t); err != nil {
 		return nil, nil, err
 	}
+	live, err := s.live(ctx, t, l)
+	if err != nil {
+		return nil, nil, err
+	}
 	g := &gatekeeper{m: m, s: s, environment: l.Environment}
-	p, err := t.plan(l, m.opts.OutOfOrder, s.version, g.judge(ctx))
+	p, err := t.plan(l, m.opts.OutOfOrder, s.version, live, g.judge(ctx))
 	return p, l, errors.Join(err, g.err)
 }
 

@@ -145,16 +145,29 @@ func short(sum string) string { return sum[:min(12, len(sum))] }
 // judge asks for the gate's decision on one migration.
 type judge func(m *Migration, a *phases.Assessment) gate.Decision
 
-// plan decides for each pending file whether it is applied or held. Decide is called for gated files alone.
-func (t *todo) plan(l *Ledger, order OutOfOrder, version int, decide judge) (*Plan, error) {
+// told reports whether the applied files tell the whole schema: none is missing, and each was run as it is.
+func (t *todo) told(l *Ledger) bool {
+	for _, m := range t.applied {
+		if l.Entries[m.Version].Origin != "migrate" {
+			return false
+		}
+	}
+	return len(t.missing) == 0
+}
+
+// plan decides for each pending file whether it is applied or held. Decide is called for gated files alone. Live is the
+// database's own schema, for where the files do not tell the whole of it; nil where they do.
+func (t *todo) plan(l *Ledger, order OutOfOrder, version int, live *phases.File, decide judge) (*Plan, error) {
 	p := &Plan{Missing: t.missing}
 	catalog := phases.NewCatalog(version)
-	if len(t.missing) > 0 {
-		catalog.Incomplete = true
-	}
 	touched := map[Version]map[string]bool{}
 	for _, m := range t.applied {
 		touched[m.Version] = touches(catalog.Assess(m.File()))
+	}
+	if live != nil {
+		catalog = phases.NewCatalog(version)
+		catalog.Assess(live)
+		catalog.Incomplete = catalog.Incomplete || len(live.Problems) > 0
 	}
 	catalog.Mark()
 	held := map[Version]map[string]bool{}

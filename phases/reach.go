@@ -363,7 +363,7 @@ func (j *judgement) dropsWithColumn() {
 		}
 		j.along(kind, Object{Kind: Constraint, Schema: r.schema, Relation: r.name, Name: k.Name})
 		for _, f := range r.referencedBy {
-			if k.Type != ForeignKeyConstraint && sameSet(f.RefColumns, k.Columns) {
+			if k.Type != ForeignKeyConstraint && sameSet(f.refColumns(), k.Columns) {
 				j.lock(f.table, AccessExclusive)
 			}
 		}
