@@ -19,6 +19,7 @@ FUZZTIME ?= 30s
 DOCKER ?= docker
 IMAGE ?= pawl:dev
 ORACLE ?= ../shared/oracle
+SHOW ?= 3
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 
 # One set of flags for all but the tests, which the race detector sets apart
@@ -115,8 +116,13 @@ fuzz: ## fuzz every fuzz target for FUZZTIME
 .PHONY: oracle
 oracle: build ## compare with what PostgreSQL did in measured cases, if ORACLE has them
 	@[ -f $(ORACLE)/eval.py ] || { echo 'the measured cases are not part of this repository: set ORACLE to a folder with eval.py' >&2; exit 1; }
-	python3 $(ORACLE)/eval.py --pawl bin/pawl --mode classify --pg $(subst $(space),$(comma),$(strip $(MAJORS)))
-	python3 $(ORACLE)/eval.py --pawl bin/pawl --mode gate --pg $(subst $(space),$(comma),$(strip $(MAJORS)))
+	@mkdir -p .cache; set -e; for major in $(MAJORS); do \
+		python3 internal/tools/oracle/cases.py $(ORACLE)/cases-dev.jsonl $$major > .cache/oracle-$$major.jsonl; \
+		for mode in classify gate; do \
+			echo "PostgreSQL $$major, $$mode"; \
+			python3 $(ORACLE)/eval.py --pawl bin/pawl --mode $$mode --pg $$major --cases .cache/oracle-$$major.jsonl --show $(SHOW); \
+		done; \
+	done
 
 .PHONY: image
 image: ## build the container image as IMAGE
