@@ -115,9 +115,13 @@ func isOwn(p *packages.Package) bool {
 }
 
 func (b *builder) load(ctx context.Context, mode packages.LoadMode, patterns []string) ([]*packages.Package, error) {
-	config := &packages.Config{Context: ctx, Mode: mode, Dir: b.dir, Env: b.options.Env}
+	config := &packages.Config{
+		Context: ctx, Mode: mode, Dir: b.dir, Env: b.options.Env,
+		// With -trimpath in GOFLAGS, what cgo makes of a file no longer tells where the file is.
+		BuildFlags: []string{"-trimpath=false"},
+	}
 	if len(b.options.Tags) > 0 {
-		config.BuildFlags = []string{"-tags=" + strings.Join(b.options.Tags, ",")}
+		config.BuildFlags = append(config.BuildFlags, "-tags="+strings.Join(b.options.Tags, ","))
 	}
 	pkgs, err := packages.Load(config, patterns...)
 	if err == nil {

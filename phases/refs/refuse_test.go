@@ -149,7 +149,7 @@ func TestCgo(t *testing.T) {
 		source := fmt.Sprintf("package main\n\n// #include <stdlib.h>\n// // %s\nimport \"C\"\n\nimport \"database/sql\"\n\nfunc main() {\n\tvar db *sql.DB\n\tdb.Exec(\"DELETE FROM users\")\n\tC.free(nil)\n}\n", include)
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "main.go"), []byte(source), 0o600))
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module x\n\ngo 1.26\n"), 0o600))
-		m, _, err := refs.Build(t.Context(), "app", "r1", refs.Options{Dir: dir, Go: []string{"./..."}, Env: append(os.Environ(), "CGO_ENABLED=1")})
+		m, _, err := refs.Build(t.Context(), "app", "r1", refs.Options{Dir: dir, Go: []string{"./..."}, Env: append(os.Environ(), "CGO_ENABLED=1", "GOFLAGS=-trimpath")})
 		require.NoError(t, err)
 		require.Equal(t, status, m.Status, m.Reasons)
 		require.Len(t, m.Statements, 1)
