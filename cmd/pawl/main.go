@@ -34,7 +34,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 type interruptedError struct{ signal syscall.Signal }
 
 func (e interruptedError) Error() string {
-	return fmt.Sprintf("interrupted by %s; what was under way is rolled back", e.signal)
+	name := "SIGINT"
+	if e.signal == syscall.SIGTERM {
+		name = "SIGTERM"
+	}
+	return "interrupted by " + name + "; what was under way is rolled back"
 }
 
 // interruptible gives a context that ends with an interruptedError at the first SIGINT or SIGTERM, so that the statement
