@@ -2,11 +2,8 @@ package integration
 
 import (
 	"context"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -228,17 +225,7 @@ func TestExampleRollout(t *testing.T) {
 	consumers := []string{"gateway", "bitvaultd", "worker"}
 	deploy := func(release, last string) migrate.Result {
 		t.Helper()
-		files := fstest.MapFS{}
-		entries, err := os.ReadDir(filepath.Join(root, "migrations"))
-		require.NoError(t, err)
-		for _, e := range entries {
-			if strings.Compare(e.Name(), last+"~") > 0 {
-				continue
-			}
-			data, err := fs.ReadFile(os.DirFS(filepath.Join(root, "migrations")), e.Name())
-			require.NoError(t, err)
-			files[e.Name()] = &fstest.MapFile{Data: data}
-		}
+		files := example(t, last)
 		var o migrate.Options
 		for _, c := range consumers {
 			if release != "" {
@@ -291,15 +278,7 @@ func TestExampleRollout(t *testing.T) {
 // what the same run has made.
 func TestExampleOnAnEmptyDatabase(t *testing.T) {
 	t.Parallel()
-	root := filepath.Join("..", "testdata", "examples", "bitvault", "migrations")
-	entries, err := os.ReadDir(root)
-	require.NoError(t, err)
-	files := fstest.MapFS{}
-	for _, e := range entries {
-		data, err := os.ReadFile(filepath.Join(root, e.Name()))
-		require.NoError(t, err)
-		files[e.Name()] = &fstest.MapFile{Data: data}
-	}
+	files := example(t, "9999")
 	db := pgtest.Database(t)
 	r := up(t, db.URL, files, migrate.Options{})
 	require.Empty(t, heldNames(r.Held))

@@ -2,6 +2,8 @@ package integration
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"testing"
 	"testing/fstest"
 
@@ -21,6 +23,24 @@ func history(pairs ...string) fstest.MapFS {
 	files := fstest.MapFS{}
 	for i := 0; i < len(pairs); i += 2 {
 		files[pairs[i]] = &fstest.MapFile{Data: []byte(pairs[i+1])}
+	}
+	return files
+}
+
+// example gives the example's migrations up to a version.
+func example(t testing.TB, last string) fstest.MapFS {
+	t.Helper()
+	root := filepath.Join("..", "testdata", "examples", "bitvault", "migrations")
+	entries, err := os.ReadDir(root)
+	require.NoError(t, err)
+	files := fstest.MapFS{}
+	for _, e := range entries {
+		if e.Name() > last+"~" {
+			continue
+		}
+		data, err := os.ReadFile(filepath.Join(root, e.Name()))
+		require.NoError(t, err)
+		files[e.Name()] = &fstest.MapFile{Data: data}
 	}
 	return files
 }

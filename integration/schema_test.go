@@ -2,10 +2,7 @@ package integration
 
 import (
 	"encoding/json"
-	"os"
-	"path/filepath"
 	"testing"
-	"testing/fstest"
 
 	"github.com/stretchr/testify/require"
 
@@ -96,15 +93,7 @@ func TestCatalogOfALiveDatabase(t *testing.T) {
 // An older directory does not know all files that were applied; the database does.
 func TestPlanWithMissingFiles(t *testing.T) {
 	t.Parallel()
-	root := filepath.Join("..", "testdata", "examples", "bitvault", "migrations")
-	entries, err := os.ReadDir(root)
-	require.NoError(t, err)
-	files := fstest.MapFS{}
-	for _, e := range entries {
-		data, err := os.ReadFile(filepath.Join(root, e.Name()))
-		require.NoError(t, err)
-		files[e.Name()] = &fstest.MapFile{Data: data}
-	}
+	files := example(t, "9999")
 	db := pgtest.Database(t)
 	up(t, db.URL, files, migrate.Options{})
 	// SET NOT NULL behind a validated CHECK is an expand: only the missing files and the database know of the CHECK.
