@@ -40,7 +40,7 @@ type Options struct {
 	// Wait is how long to wait for another pawl; 0 means ten minutes.
 	Wait time.Duration
 	// LockTimeout and MaxLockTimeout bound how long one attempt waits for a table lock, and with it how long traffic
-	// can queue behind pawl: 0 means 100 ms at first and at most 500 ms.
+	// can queue behind pawl: 0 means 100 ms at first and at most 400 ms, which keeps what queues behind pawl under half a second.
 	LockTimeout, MaxLockTimeout time.Duration
 	// LockDeadline is how long to keep trying for one migration's locks; 0 means ten minutes.
 	LockDeadline time.Duration
@@ -68,7 +68,7 @@ func New(config *pgx.ConnConfig, files fs.FS, opts Options) *Migrator {
 	opts.Root = cmp.Or(opts.Root, "migrations")
 	opts.Wait = cmp.Or(opts.Wait, 10*time.Minute)
 	opts.LockTimeout = cmp.Or(opts.LockTimeout, 100*time.Millisecond)
-	opts.MaxLockTimeout = max(opts.LockTimeout, cmp.Or(opts.MaxLockTimeout, 500*time.Millisecond))
+	opts.MaxLockTimeout = max(opts.LockTimeout, cmp.Or(opts.MaxLockTimeout, 400*time.Millisecond))
 	opts.LockDeadline = cmp.Or(opts.LockDeadline, 10*time.Minute)
 	opts.StatementTimeout = cmp.Or(opts.StatementTimeout, 10*time.Minute)
 	opts.Application = cmp.Or(opts.Application, "pawl")

@@ -39,7 +39,7 @@ held; 1 refused; 2 usage; 3 unknown; 4 transient, try again; 5 failure; 130 and 
 	f.StringVar(&r.onBlocked, "on-blocked", "hold", "what to do about a contract that is not allowed: hold it and succeed, or fail")
 	f.DurationVar(&r.wait, "wait", 10*time.Minute, "how long to wait for another pawl at work")
 	f.DurationVar(&r.lockTimeout, "lock-timeout", 100*time.Millisecond, "first lock_timeout of a migration; traffic can queue behind pawl this long")
-	f.DurationVar(&r.maxLockTimeout, "max-lock-timeout", 500*time.Millisecond, "up to which lock_timeout grows from attempt to attempt")
+	f.DurationVar(&r.maxLockTimeout, "max-lock-timeout", 400*time.Millisecond, "up to which lock_timeout grows from attempt to attempt")
 	f.DurationVar(&r.lockDeadline, "lock-deadline", 10*time.Minute, "how long to keep trying for one migration's locks")
 	f.DurationVar(&r.statementTimeout, "statement-timeout", 10*time.Minute, "statement_timeout of transactional migrations")
 	_ = cmd.RegisterFlagCompletionFunc("on-blocked", cobra.FixedCompletions([]string{"hold", "fail"}, cobra.ShellCompDirectiveNoFileComp))
