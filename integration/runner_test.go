@@ -146,7 +146,8 @@ func transactionsOf(t testing.TB, db *pgtest.DB, atLeast int64) int64 {
 // While somebody holds a table, its readers and writers never wait long for pawl, and pawl gets in soon after.
 func TestTrafficIsNotStalled(t *testing.T) {
 	t.Parallel()
-	held := 3 * time.Second
+	// Long enough for lock_timeout to grow past the bound, if nothing held it.
+	held := 8 * time.Second
 	if s := os.Getenv("PAWL_TEST_HOLD"); s != "" {
 		var err error
 		held, err = time.ParseDuration(s)
