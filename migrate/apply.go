@@ -94,6 +94,10 @@ func sortStatementError(ctx context.Context, m *Migration, err error) error {
 	case strings.HasPrefix(code, "57P"), strings.HasPrefix(code, "53"), strings.HasPrefix(code, "08"):
 		return classify(ctx, "apply "+m.Name, unwrapStatement(err))
 	}
+	var s *StatementError
+	if errors.As(err, &s) {
+		s.Version = m.Version
+	}
 	return err
 }
 

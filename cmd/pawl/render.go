@@ -80,7 +80,7 @@ func printFindings(w io.Writer, d gate.Decision) {
 	milder := 0
 	seen := map[string]bool{}
 	for _, f := range d.Findings {
-		if !d.Allowed && f.Verdict < min(d.Verdict, gate.Unknown) {
+		if !d.Allowed && d.Verdict >= gate.Unknown && f.Verdict < gate.Unknown {
 			milder++
 			continue
 		}

@@ -188,15 +188,23 @@ func Decide(change Change, evidence Evidence, policy Policy, now time.Time) Deci
 		d.release(change, r, evidence)
 	}
 	slices.SortStableFunc(d.Findings, func(a, b Finding) int { return cmp.Compare(b.Verdict, a.Verdict) })
-	blocks := Unknown
-	switch {
-	case policy.BlockPossible:
-		blocks = Possible
-	case change.Phase.Gated() && d.Verdict == Changed:
-		blocks = Changed
-	}
-	d.Allowed = d.Verdict < blocks
+	d.Allowed = !slices.ContainsFunc(d.Findings, func(f Finding) bool { return blocks(f.Verdict, change.Phase, policy) })
 	return d
+}
+
+// blocks reports whether a finding of this verdict stops a change, whatever else was found: one more finding never turns
+// a refusal into an allowance.
+func blocks(v Verdict, phase phases.Phase, policy Policy) bool {
+	switch v {
+	case Unaffected:
+		return false
+	case Changed:
+		return phase.Gated()
+	case Possible:
+		return policy.BlockPossible
+	default:
+		return true
+	}
 }
 
 func (d *Decision) add(f Finding) {

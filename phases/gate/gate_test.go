@@ -247,3 +247,26 @@ func TestReach(t *testing.T) {
 		require.Equal(t, !broken, d.Allowed, text)
 	}
 }
+
+// A result of another type blocks a contract and warns on an expand; a further, doubtful finding changes nothing in that,
+// nor does a stricter policy.
+func TestChangedBlocksWhateverElseIsFound(t *testing.T) {
+	t.Parallel()
+	r := release("r1", "select email from users", "update users set email = $1")
+	r.Manifest.Queries[0].ID, r.Manifest.Queries[1].ID = "read", "write"
+	for _, phase := range []phases.Phase{phases.Contract, phases.Expand} {
+		for _, certainty := range []phases.Certainty{phases.Fails, phases.ValuesDecide} {
+			for _, policy := range []gate.Policy{{}, {BlockPossible: true}} {
+				change := dropEmail()
+				change.Phase = phase
+				change.Takes[0].Certainty, change.Takes[0].Proved = certainty, true
+				e := gate.Evidence{Registered: true, Releases: []gate.Release{r}, Proofs: map[string]gate.Proof{
+					"read": {Changed: "the type of result column \"email\" is another"}, "write": {},
+				}}
+				d := gate.Decide(change, e, policy, day(20))
+				possible := certainty == phases.ValuesDecide && policy.BlockPossible
+				require.Equal(t, phase == phases.Expand && !possible, d.Allowed, "%s %s %+v: %s", phase, certainty, policy, d.Verdict)
+			}
+		}
+	}
+}
