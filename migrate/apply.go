@@ -32,7 +32,11 @@ func (m *Migrator) apply(ctx context.Context, s *session, g *gatekeeper, step St
 	if err != nil || !decision.Allowed {
 		return decision, err
 	}
-	m.opts.OnEvent(Applied{Migration: step.Migration, Phase: step.Phase, Duration: time.Since(start), Attempts: attempts, Decision: step.Decision})
+	done := Applied{Migration: step.Migration, Phase: step.Phase, Duration: time.Since(start), Attempts: attempts}
+	if step.Decision != nil {
+		done.Decision = &decision
+	}
+	m.opts.OnEvent(done)
 	if changesSession(step.Migration.File()) {
 		// What a file sets for the session must not reach the next one.
 		if _, err := s.conn.Exec(ctx, `reset session authorization; reset role; reset all`); err != nil {

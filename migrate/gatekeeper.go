@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/bitvault/pawl/phases"
 	"github.com/bitvault/pawl/phases/evidence"
@@ -139,20 +140,25 @@ func (g *gatekeeper) load(ctx context.Context) error {
 	return nil
 }
 
-// again decides once more inside the migration's own transaction, after its locks are granted. The log of releases is
-// locked against new events until the transaction ends, so that no release can come in between decision and commit.
+// again decides once more inside the migration's own transaction, after its locks are granted. The logs of
+// releases and of acknowledgements are locked against new rows until the transaction ends, so that nothing can come in
+// between decision and commit.
 func (g *gatekeeper) again(ctx context.Context, step Step) (gate.Decision, error) {
 	if g.snapshot == nil {
 		return *step.Decision, nil
 	}
-	if _, err := g.s.conn.Exec(ctx, `lock table pawl.release_event in share mode`); err != nil {
+	if _, err := g.s.conn.Exec(ctx, `lock table pawl.release_event, pawl.acknowledgement in share mode`); err != nil {
 		return gate.Decision{}, err
 	}
-	var last int64
-	if err := g.s.conn.QueryRow(ctx, `select coalesce(max(id), 0) from pawl.release_event`).Scan(&last); err != nil {
+	const newest = `
+select (select coalesce(max(id), 0) from pawl.release_event), (select coalesce(max(id), 0) from pawl.acknowledgement), clock_timestamp()`
+	var event, ack int64
+	var now time.Time
+	if err := g.s.conn.QueryRow(ctx, newest).Scan(&event, &ack, &now); err != nil {
 		return gate.Decision{}, err
 	}
-	if last == g.snapshot.LastEvent {
+	expired := slices.ContainsFunc(step.Decision.Acknowledged(), func(a gate.Acknowledgement) bool { return !now.Before(a.Until) })
+	if event == g.snapshot.LastEvent && ack == g.snapshot.LastAcknowledgement && !expired {
 		return *step.Decision, nil
 	}
 	snapshot, err := evidence.Load(ctx, g.s.conn, g.m.opts.Policy)

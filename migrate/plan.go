@@ -52,6 +52,35 @@ type HeldFinding struct {
 	Message  string         `json:"message"`
 	Next     string         `json:"next,omitempty"`
 	Until    *time.Time     `json:"until,omitempty"`
+	// Why says for what reasons the release counts, Since since when it is in its state.
+	Why   []gate.Eligibility `json:"why,omitempty"`
+	Since *time.Time         `json:"since,omitempty"`
+	// Taken says what the migration does to the object.
+	Taken        string        `json:"taken,omitempty"`
+	Acknowledged *Acknowledged `json:"acknowledged,omitempty"`
+}
+
+// Acknowledged is a gate.Acknowledgement as the ledger and JSON outputs keep it.
+type Acknowledged struct {
+	ID       int64     `json:"id"`
+	Object   string    `json:"object"`
+	Consumer string    `json:"consumer"`
+	Release  string    `json:"release,omitempty"`
+	Broken   bool      `json:"broken,omitempty"`
+	By       string    `json:"by"`
+	At       time.Time `json:"at"`
+	Until    time.Time `json:"until"`
+	Reason   string    `json:"reason"`
+	// PawlVersion is the pawl that recorded it.
+	PawlVersion string `json:"pawl_version"`
+}
+
+// AcknowledgedOf gives an acknowledgement in its machine form.
+func AcknowledgedOf(a gate.Acknowledgement) Acknowledged {
+	return Acknowledged{
+		ID: a.ID, Object: a.Object, Consumer: a.Consumer, Release: a.Release, Broken: a.Broken, By: a.By, At: a.At.UTC(),
+		Until: a.Until.UTC(), Reason: a.Reason, PawlVersion: a.PawlVersion,
+	}
 }
 
 // FindingsOf gives a decision's findings in their machine form.
@@ -60,7 +89,7 @@ func FindingsOf(d gate.Decision) []HeldFinding {
 	for _, f := range d.Findings {
 		h := HeldFinding{
 			Verdict: f.Verdict, Consumer: f.Consumer, Release: f.Release, Access: f.Uses.String(), Query: f.Query,
-			Code: f.Code, Message: f.Message, Next: f.Next,
+			Code: f.Code, Message: f.Message, Next: f.Next, Why: f.Why, Taken: f.Taken,
 		}
 		if !f.Object.IsZero() {
 			h.Object = &f.Object
@@ -71,6 +100,14 @@ func FindingsOf(d gate.Decision) []HeldFinding {
 		if !f.Until.IsZero() {
 			until := f.Until.UTC()
 			h.Until = &until
+		}
+		if !f.Since.IsZero() {
+			since := f.Since.UTC()
+			h.Since = &since
+		}
+		if f.Acknowledged != nil {
+			a := AcknowledgedOf(*f.Acknowledged)
+			h.Acknowledged = &a
 		}
 		out = append(out, h)
 	}

@@ -102,6 +102,9 @@ func printFindings(w io.Writer, d gate.Decision) {
 	if milder > 0 {
 		fmt.Fprintf(w, "  and %d uses of which only the values decide whether they still work\n", milder)
 	}
+	for _, a := range d.Acknowledged() {
+		fmt.Fprintf(w, "  acknowledged: %s not needing %s, by %s\n", consumerName(a.Consumer, a.Release), a.Object, acknowledgedBy(a))
+	}
 	if until := d.Until(); !until.IsZero() && !d.Allowed {
 		fmt.Fprintf(w, "  by time alone it can pass after %s\n", until.UTC().Format("2006-01-02 15:04:05 MST"))
 	}
@@ -124,7 +127,11 @@ func printGroup(w io.Writer, consumer, release string, list []gate.Finding, allo
 		if f.Site.File != "" {
 			place = fmt.Sprintf("%s:%d: ", f.Site.File, f.Site.Line)
 		}
-		fmt.Fprintf(w, "    %-8s %s%s\n", f.Verdict, place, f.Message)
+		verdict := f.Verdict.String()
+		if f.Acknowledged != nil {
+			verdict += " (acknowledged)"
+		}
+		fmt.Fprintf(w, "    %-8s %s%s\n", verdict, place, f.Message)
 		if f.Query != "" && !allowed {
 			fmt.Fprintf(w, "             %s\n", oneLine(f.Query))
 		}
@@ -132,6 +139,11 @@ func printGroup(w io.Writer, consumer, release string, list []gate.Finding, allo
 	if next := list[0].Next; next != "" && !allowed {
 		fmt.Fprintf(w, "    next: %s\n", next)
 	}
+}
+
+// acknowledgedBy says who answers for a finding, since when, until when and why.
+func acknowledgedBy(a gate.Acknowledgement) string {
+	return fmt.Sprintf("%s on %s, until %s: %s (%d)", a.By, minute(a.At), minute(a.Until), a.Reason, a.ID)
 }
 
 func why(f gate.Finding) string {

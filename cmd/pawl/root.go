@@ -87,7 +87,7 @@ DATABASE_URL and the PG… variables of libpq.`,
 	}{
 		{"write", []*cobra.Command{newNewCommand(a), newClassifyCommand(a)}},
 		{"run", []*cobra.Command{newMigrateCommand(a), newPlanCommand(a), newStatusCommand(a), newAdoptCommand(a), newResolveCommand(a), newDownCommand(a)}},
-		{"gate", []*cobra.Command{newGateCommand(a), newReleaseCommand(a), newRefsCommand(a)}},
+		{"gate", []*cobra.Command{newGateCommand(a), newReleaseCommand(a), newAckCommand(a), newRefsCommand(a)}},
 	} {
 		for _, c := range group.list {
 			c.GroupID = group.id

@@ -184,6 +184,8 @@ type Snapshot struct {
 	States []gate.State
 	// LastEvent is the id of the newest event, by which a later reader sees whether anything was added.
 	LastEvent int64
+	// LastAcknowledgement is the same for acknowledgements.
+	LastAcknowledgement int64
 	// At is the database's clock, by which the states were derived: hosts' clocks may differ.
 	At time.Time
 }
@@ -234,6 +236,9 @@ func Load(ctx context.Context, conn *pgx.Conn, policy gate.Policy) (*Snapshot, e
 	}
 	manifests, err := manifestsOf(ctx, conn, consumers, releases)
 	if err != nil {
+		return nil, err
+	}
+	if snapshot.Evidence.Acknowledgements, snapshot.LastAcknowledgement, err = Acknowledgements(ctx, conn); err != nil {
 		return nil, err
 	}
 	for _, s := range snapshot.States {

@@ -85,6 +85,8 @@ type Evidence struct {
 	Proofs map[string]Proof
 	// Failures name sources that could not be read; any of them makes every decision Unknown.
 	Failures []string
+	// Acknowledgements are those that nobody has taken back; expired ones count no longer.
+	Acknowledgements []Acknowledgement
 }
 
 // Proof is what PostgreSQL said of one text before and after a change.
@@ -126,6 +128,13 @@ type Finding struct {
 	Until time.Time
 	// Span is where in the migration the object is taken.
 	Span phases.Span
+	// Taken says what the migration does to the object; empty where the finding is about no one object.
+	Taken string
+	// Acknowledged is by whose word the finding does not block; nil where it may.
+	Acknowledged *Acknowledgement
+
+	// met are all objects which the finding is about, where there may be several.
+	met []phases.Object
 }
 
 // Decision is the gate's answer for one change. The zero Decision allows nothing.
@@ -138,10 +147,34 @@ type Decision struct {
 	At      time.Time
 }
 
-// Checked says how much was looked at.
+// Checked says what was looked at.
 type Checked struct {
 	Releases   int `json:"releases"`
 	Statements int `json:"statements"`
+	// Eligible are the releases that counted.
+	Eligible []Considered `json:"eligible,omitempty"`
+}
+
+// Considered is one release that a decision went by.
+type Considered struct {
+	Consumer string        `json:"consumer"`
+	Release  string        `json:"release"`
+	Why      []Eligibility `json:"why,omitempty"`
+	Since    time.Time     `json:"since,omitzero"`
+	Until    time.Time     `json:"until,omitzero"`
+	// Manifest is complete, partial or missing.
+	Manifest string `json:"manifest"`
+}
+
+func considered(r Release) Considered {
+	c := Considered{Consumer: r.Consumer, Release: r.ID, Why: r.Why, Since: r.Since, Until: r.Until, Manifest: "complete"}
+	switch {
+	case r.Manifest == nil:
+		c.Manifest = "missing"
+	case !r.Manifest.Complete:
+		c.Manifest = "partial"
+	}
+	return c
 }
 
 // Until is when the decision can turn into an allowance by time alone: the last moment at which a release that
@@ -149,7 +182,7 @@ type Checked struct {
 func (d Decision) Until() time.Time {
 	var last time.Time
 	for _, f := range d.Findings {
-		if f.Verdict < Unknown && d.Verdict >= Unknown {
+		if f.Acknowledged != nil || f.Verdict < Unknown && d.Verdict >= Unknown {
 			continue
 		}
 		if f.Until.IsZero() {
@@ -188,7 +221,10 @@ func Decide(change Change, evidence Evidence, policy Policy, now time.Time) Deci
 		d.release(change, r, evidence)
 	}
 	slices.SortStableFunc(d.Findings, func(a, b Finding) int { return cmp.Compare(b.Verdict, a.Verdict) })
-	d.Allowed = !slices.ContainsFunc(d.Findings, func(f Finding) bool { return blocks(f.Verdict, change.Phase, policy) })
+	d.acknowledge(change, evidence.Acknowledgements, now)
+	d.Allowed = !slices.ContainsFunc(d.Findings, func(f Finding) bool {
+		return f.Acknowledged == nil && blocks(f.Verdict, change.Phase, policy)
+	})
 	return d
 }
 
@@ -233,6 +269,7 @@ func (d *Decision) opaque(change Change) {
 
 func (d *Decision) release(change Change, r Release, evidence Evidence) {
 	d.Checked.Releases++
+	d.Checked.Eligible = append(d.Checked.Eligible, considered(r))
 	base := Finding{Consumer: r.Consumer, Release: r.ID, Why: r.Why, Since: r.Since, Until: r.Until}
 	takes := len(change.Takes) > 0 || change.Phase == phases.Unknown
 	if r.Manifest == nil {
@@ -277,7 +314,8 @@ func query(change Change, r Release, q Query, evidence Evidence) []Finding {
 	if asked && proof.Before == "" && proof.After != "" {
 		f := Finding{Verdict: Broken, Code: proof.Code, Message: "PostgreSQL refuses it afterwards: " + proof.After}
 		if t, m, ok := firstMet(change, q); ok {
-			f.Object, f.Uses, f.Span, f.Next = t.Object, m.Uses, t.Span, next(r, t)
+			f.Object, f.Uses, f.Span, f.Taken, f.Next = t.Object, m.Uses, t.Span, t.Summary, next(r, t)
+			f.met = allMet(change, q)
 		} else {
 			f.Next = fmt.Sprintf("deploy a release of %s whose statement suits both shapes first", r.Consumer)
 		}
@@ -286,7 +324,8 @@ func query(change Change, r Release, q Query, evidence Evidence) []Finding {
 	if asked && proof.Changed != "" {
 		f := Finding{Verdict: Changed, Message: proof.Changed, Next: fmt.Sprintf("make sure that %s reads this result by name and takes the new type", r.Consumer)}
 		if t, m, ok := firstMet(change, q); ok {
-			f.Object, f.Uses, f.Span = t.Object, m.Uses, t.Span
+			f.Object, f.Uses, f.Span, f.Taken = t.Object, m.Uses, t.Span, t.Summary
+			f.met = allMet(change, q)
 		}
 		found = append(found, f)
 	}
@@ -298,7 +337,7 @@ func query(change Change, r Release, q Query, evidence Evidence) []Finding {
 		if m.Uses == 0 || asked && proof.clears() && settled(t, m, proof) {
 			continue
 		}
-		f := Finding{Object: t.Object, Uses: m.Uses, Span: t.Span, Next: next(r, t)}
+		f := Finding{Object: t.Object, Uses: m.Uses, Span: t.Span, Taken: t.Summary, Next: next(r, t)}
 		f.Verdict, f.Message = judge(t, m, q)
 		if asked && proof.Before != "" && f.Verdict > Unknown {
 			f.Verdict, f.Message = Unknown, f.Message+"; PostgreSQL cannot tell, for it refuses the statement already now: "+proof.Before
@@ -341,6 +380,17 @@ func firstMet(change Change, q Query) (Taken, phases.Mention, bool) {
 		found, how, ok = t, m, true
 	}
 	return found, how, ok
+}
+
+// allMet gives every object that a statement meets: PostgreSQL names only the first that it fails on.
+func allMet(change Change, q Query) []phases.Object {
+	var met []phases.Object
+	for _, t := range change.Takes {
+		if !t.Everything && q.Mentions.Meets(t.Take, t.Reach, t.Columns...).Uses != 0 {
+			met = append(met, t.Object)
+		}
+	}
+	return met
 }
 
 // settled reports whether preparing and planning see everything about this kind of use, so that a statement which
