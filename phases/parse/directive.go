@@ -53,9 +53,13 @@ func directive(text string) phases.Directive {
 		d.Arg = strings.TrimSuffix(rest, ";")
 		return d
 	}
+	if d.Name == "backfill" {
+		backfillDirective(&d, rest)
+		return d
+	}
 	arg, reason, _ := strings.Cut(rest, ":")
 	d.Arg, d.Reason = strings.TrimSpace(arg), strings.TrimSpace(reason)
-	if d.Name == "backfill" || d.Name == "timeout" {
+	if d.Name == "timeout" {
 		d.Options = map[string]string{}
 		for _, word := range strings.Fields(d.Arg) {
 			key, value, _ := strings.Cut(word, "=")
@@ -88,7 +92,7 @@ func checkDirective(d phases.Directive) (problem, hint string) {
 			return "pawl:assert needs a query", "write `-- pawl:assert SELECT …`; it has to return true"
 		}
 	case "backfill":
-		return checkOptions(d, []string{"table", "batch", "key", "pause", "done"}, "write `-- pawl:backfill table=users batch=1000`")
+		return checkBackfillDirective(d)
 	case "timeout":
 		return checkOptions(d, []string{"lock", "statement"}, "write `-- pawl:timeout lock=300ms statement=10min`")
 	case "soft-drop":
