@@ -42,10 +42,7 @@ func (g *gatekeeper) judge(ctx context.Context) judge {
 
 // decide asks the gate. With an assessment, PostgreSQL is asked on copies first; without one the mentions decide alone.
 func (g *gatekeeper) decide(ctx context.Context, a *phases.Assessment, change gate.Change) gate.Decision {
-	for i := range change.Takes {
-		change.Takes[i].Reach = g.reach.Of(change.Takes[i].Take, change.Gone)
-		change.Takes[i].Columns = g.reach.Columns(change.Takes[i].Object)
-	}
+	g.reach.Know(&change)
 	e := g.snapshot.Evidence
 	d := gate.Decide(change, e, g.m.opts.Policy, g.snapshot.At)
 	if a != nil && !d.Allowed {

@@ -73,6 +73,21 @@ func (c *Catalog) applyObject(j *judgement) {
 	}
 }
 
+// meet notes roles that a grant, a policy or an owner names: they exist.
+func (c *Catalog) meet(op *Operation) {
+	k := string(op.Kind)
+	switch {
+	case strings.HasPrefix(k, "grant"), strings.HasPrefix(k, "revoke"):
+		for _, role := range op.Roles {
+			if role != "public" {
+				c.roles[role] = true
+			}
+		}
+	case strings.HasPrefix(k, "owner_"):
+		c.roles[op.To] = true
+	}
+}
+
 func (c *Catalog) set(op *Operation) {
 	switch op.Names[0] {
 	case "search_path":

@@ -275,6 +275,8 @@ type FunctionDef struct {
 	// the rest. BodyText is the text itself.
 	Body     []Operation
 	BodyText string
+	// Definition is the whole statement that made the function.
+	Definition string
 	// Atomic is true for a body that is parsed at creation (RETURN … or BEGIN ATOMIC).
 	Atomic bool
 	Reads  []Object

@@ -51,6 +51,7 @@ func (c *Catalog) run(op *Operation, out *[]AssessedOperation, group []Operation
 	j.describe()
 	j.locks()
 	j.takes()
+	c.meet(op)
 	c.apply(j)
 	*out = append(*out, j.AssessedOperation)
 	*out = append(*out, j.extra...)

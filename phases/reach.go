@@ -68,8 +68,20 @@ func (j *judgement) reach() {
 		if t := c.typ(TypeName{Schema: j.On.Schema, Name: j.On.Name}); t != nil && j.Flags.Has(Cascade) {
 			for _, u := range c.users(t) {
 				j.lock(u, AccessExclusive)
+				for _, k := range u.columns {
+					if c.typ(k.typ) == t {
+						j.along("drop_column", Object{Kind: Column, Schema: u.schema, Relation: u.name, Column: k.name})
+					}
+				}
 				for _, v := range u.readers() {
 					j.lock(v, AccessExclusive)
+				}
+			}
+			for _, all := range c.functions {
+				for _, f := range all {
+					if c.typ(f.Returns) == t || slices.ContainsFunc(f.Parameters, func(p Parameter) bool { return c.typ(p.Type) == t }) {
+						j.along("drop_dependent", Object{Kind: Function, Schema: f.schema, Name: f.name})
+					}
 				}
 			}
 		}
@@ -89,9 +101,16 @@ func (j *judgement) reach() {
 				if each.schema == j.On.Name {
 					j.lock(each, AccessExclusive)
 					j.foreignKeyEnds(each)
+					j.along("drop_dependent", each.object(each.kind))
 					for _, v := range each.readers() {
 						j.lock(v, AccessExclusive)
+						j.along("drop_dependent", v.object(v.kind))
 					}
+				}
+			}
+			for k, all := range c.functions {
+				if k.schema == j.On.Name && len(all) > 0 {
+					j.along("drop_dependent", Object{Kind: Function, Schema: k.schema, Name: k.name})
 				}
 			}
 		}
@@ -334,6 +353,7 @@ func (j *judgement) cascade(r *rel) {
 func (j *judgement) along(kind Kind, o Object) {
 	k := &judgement{c: j.c}
 	k.Operation = Operation{Kind: kind, On: o, Span: j.Span}
+	k.rel = j.c.rel(o)
 	k.describe()
 	if j.New || j.Why != "" || j.rel != nil && (j.rel.temporary || j.c.fresh(j.rel.born)) {
 		k.Phase = Expand
@@ -570,24 +590,58 @@ func sequenceOf(text string) Object {
 	return o
 }
 
-// functionUsers locks the tables whose indexes, defaults, constraints and triggers CASCADE takes with a function.
+// functionUsers locks and lists what CASCADE takes with a function: defaults, generated columns, constraints, indexes,
+// triggers, policies and views.
 func (j *judgement) functionUsers() {
 	name := j.On.Name
 	uses := func(e *Expr) bool {
 		return e != nil && slices.ContainsFunc(e.Functions, func(f FunctionUse) bool { return f.Name == name })
 	}
 	for _, r := range j.c.sorted() {
-		found := slices.ContainsFunc(r.indexes, func(i *index) bool { return uses(i.Where) || slices.ContainsFunc(i.Expressions, uses) }) ||
-			slices.ContainsFunc(r.columns, func(k *col) bool { return uses(k.def) || uses(k.expression) }) ||
-			slices.ContainsFunc(r.constraints, func(k *con) bool { return uses(k.Expr) }) ||
-			slices.ContainsFunc(r.triggers, func(t *trigger) bool { return t.Function.Name == name }) ||
-			slices.ContainsFunc(r.policies, func(p *policy) bool { return uses(p.Using) || uses(p.Check) }) ||
-			r.query != nil && slices.ContainsFunc(r.query.Functions, func(f FunctionUse) bool { return f.Name == name })
+		found := false
+		goes := func(kind Kind, o Object) {
+			found = true
+			o.Schema, o.Relation = r.schema, r.name
+			j.along(kind, o)
+		}
+		for _, i := range r.indexes {
+			if uses(i.Where) || slices.ContainsFunc(i.Expressions, uses) {
+				found = true
+				if i.Unique {
+					j.along("drop_dependent", Object{Kind: Index, Schema: r.schema, Relation: i.Name})
+				}
+			}
+		}
+		for _, k := range r.columns {
+			switch {
+			case uses(k.expression):
+				goes("drop_column", Object{Kind: Column, Column: k.name})
+			case uses(k.def):
+				goes("drop_default", Object{Kind: Column, Column: k.name})
+			}
+		}
+		for _, k := range r.constraints {
+			found = found || uses(k.Expr)
+		}
+		for _, t := range r.triggers {
+			if t.Function.Name == name {
+				goes("drop_trigger", Object{Kind: Trigger, Name: t.name})
+			}
+		}
+		for _, p := range r.policies {
+			if uses(p.Using) || uses(p.Check) {
+				goes("drop_policy", Object{Kind: Policy, Name: p.name})
+			}
+		}
+		if r.query != nil && slices.ContainsFunc(r.query.Functions, func(f FunctionUse) bool { return f.Name == name }) {
+			goes("drop_dependent", Object{Kind: r.kind})
+		}
 		if found {
 			j.lock(r, AccessExclusive)
 			for _, v := range r.readers() {
 				if r.kind == View {
 					j.lock(v, AccessExclusive)
+					j.along("drop_dependent", v.object(v.kind))
 				}
 			}
 		}
@@ -603,6 +657,14 @@ func (j *judgement) extensionUsers() {
 			return slices.ContainsFunc(i.OpClasses, func(class string) bool { return extensionOfClass(class) == ext })
 		})
 		foreign := r.foreign != "" && j.c.servers[r.foreign] == ext
+		if foreign {
+			j.along("drop_dependent", r.object(r.kind))
+		}
+		for _, k := range r.columns {
+			if extensionOfType(k.typ.Name) == ext {
+				j.along("drop_column", Object{Kind: Column, Schema: r.schema, Relation: r.name, Column: k.name})
+			}
+		}
 		if typed || indexed || foreign {
 			j.lock(r, AccessExclusive)
 			for _, v := range r.readers() {
@@ -617,6 +679,7 @@ func (j *judgement) foreignTables(meant func(server string) bool) {
 	for _, r := range j.c.sorted() {
 		if r.foreign != "" && meant(r.foreign) {
 			j.lock(r, AccessExclusive)
+			j.along("drop_dependent", r.object(r.kind))
 			for _, v := range r.readers() {
 				j.lock(v, AccessExclusive)
 			}

@@ -625,9 +625,7 @@ func (j *judgement) lacksIdentity() bool {
 	if j.Text != "" && !strings.Contains(j.Text, "update") && !strings.Contains(j.Text, "delete") {
 		return false
 	}
-	lacks := func(r *rel) bool {
-		return r.kind == Table && !r.temporary && !r.unlogged && r.foreign == "" && !j.c.fresh(r.born) && (r.primaryKey() == nil && !r.identified || r.nothing)
-	}
+	lacks := j.c.unidentified
 	switch {
 	case j.Flags.Has(AllObjects):
 		for _, r := range j.c.relations {
@@ -657,6 +655,11 @@ func (j *judgement) lacksIdentity() bool {
 		}
 	}
 	return slices.ContainsFunc(r.family(false), lacks)
+}
+
+// unidentified reports whether nothing identifies a row of an older table that a publication can have.
+func (c *Catalog) unidentified(r *rel) bool {
+	return r.kind == Table && !r.temporary && !r.unlogged && r.foreign == "" && !c.fresh(r.born) && (r.primaryKey() == nil && !r.identified || r.nothing)
 }
 
 // publishesUnkeyed reports whether a publication has a table of which nothing identifies a row.

@@ -3,6 +3,7 @@ package phases
 // restore finds what a file takes away and puts back: a table swapped for a copy, a view dropped and made again. No
 // code can tell, as long as it happens in one transaction; the operation that took it is then an expand.
 func (c *Catalog) restore(a *Assessment) {
+	c.ungranted(a)
 	if !a.Transactional {
 		return
 	}
@@ -74,4 +75,32 @@ func (c *Catalog) back(l lost) bool {
 		}
 	}
 	return len(old.grants) == 0 || len(r.grants) > 0
+}
+
+// ungranted finds what the file drops and makes again without granting what roles held: only executing a statement shows
+// that a right is gone.
+func (c *Catalog) ungranted(a *Assessment) {
+	for _, l := range c.gone {
+		if l.shape == nil {
+			continue
+		}
+		r := c.relations[key(l.shape.schema, l.shape.name)]
+		if r == nil {
+			continue
+		}
+		for role, held := range l.shape.grants {
+			if len(held) == 0 || c.granted(r, role, held) {
+				continue
+			}
+			for i := range a.Statements {
+				for j := range a.Statements[i].Operations {
+					op := &a.Statements[i].Operations[j]
+					if op.Kind == l.op.kind && op.On == l.op.on && op.Span == l.op.span && op.Phase == Contract {
+						op.Takes = append(op.Takes, Take{Object: l.object, Uses: AnyUse, Certainty: Denied})
+					}
+				}
+			}
+			break
+		}
+	}
 }

@@ -16,6 +16,9 @@ func (j *judgement) sharpenTakes() {
 	case "drop_unique_index", "drop_unique_index_concurrently", "drop_unique", "drop_primary_key":
 		j.takeUnique()
 		return
+	case "create_publication", "add_publication_table", "set_publication_tables", "publish_updates":
+		j.takeUnkeyed()
+		return
 	}
 	if j.rel == nil {
 		return
@@ -23,6 +26,12 @@ func (j *judgement) sharpenTakes() {
 	switch j.Kind {
 	case "drop_trigger", "disable_trigger":
 		j.takeFilled()
+		return
+	case "truncate":
+		j.takeReferring(j.c.truncated(j.rel, j.Flags))
+		return
+	case "delete", "delete_all":
+		j.takeReferring(j.rel.family(j.Flags.Has(Only)))
 		return
 	}
 	var sharper []Take
@@ -46,6 +55,56 @@ func (j *judgement) sharpenTakes() {
 		}
 	}
 	j.Takes = sharper
+}
+
+// takeReferring takes rows from the tables given: what refers to them finds no row to refer to, and where TRUNCATE goes
+// on to other tables, theirs are gone too.
+func (j *judgement) takeReferring(emptied []*rel) {
+	if len(j.Takes) == 0 {
+		return
+	}
+	for _, r := range emptied {
+		if r != j.rel && j.Kind == "truncate" {
+			j.Takes = append(j.Takes, Take{Object: r.object(r.kind), Uses: j.Takes[0].Uses, Certainty: ValuesDecide})
+		}
+		for _, k := range r.referencedBy {
+			if !j.c.fresh(k.born) {
+				j.Takes = append(j.Takes, Take{Object: k.table.object(k.table.kind), Uses: Insert | Update, Certainty: ValuesDecide})
+			}
+		}
+	}
+}
+
+// takeUnkeyed takes UPDATE and DELETE from each published table of which nothing identifies a row. A publication whose
+// tables the catalog cannot list takes everything.
+func (j *judgement) takeUnkeyed() {
+	j.Takes = nil
+	uses := Update | Delete
+	p := j.c.publications[j.On.Name]
+	if p == nil {
+		p = &publication{}
+		if j.Kind == "publish_updates" {
+			j.Takes = []Take{{Everything: true, Uses: AnyUse}}
+			return
+		}
+	}
+	for _, r := range j.c.sorted() {
+		named := j.Flags.Has(AllObjects) || j.Ref.Kind == Schema && j.Ref.Name == r.schema
+		if j.Kind == "publish_updates" {
+			named = p.all || slices.Contains(p.schemas, r.schema) || slices.Contains(p.tables, r)
+		}
+		if named && j.c.unidentified(r) {
+			j.Takes = append(j.Takes, Take{Object: r.object(r.kind), Uses: uses})
+		}
+	}
+	if j.Ref.Relation != "" {
+		j.Takes = append(j.Takes, Take{Object: j.qualify(j.Ref), Uses: uses})
+		if r := j.c.rel(j.Ref); r != nil {
+			for _, each := range r.descendants() {
+				j.Takes = append(j.Takes, Take{Object: each.object(each.kind), Uses: uses})
+			}
+		}
+	}
 }
 
 // refusesNull reports whether the operation makes PostgreSQL refuse NULL in the column.

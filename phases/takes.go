@@ -68,15 +68,20 @@ const (
 	ValuesDecide
 	// Behaves means that the use still works and does something else, as with a dropped trigger.
 	Behaves
+	// Denied means that an affected use fails for want of a right, or finds no rows: PostgreSQL looks at rights when a
+	// statement is executed, not when it is prepared.
+	Denied
 )
 
-// String gives the certainty's word: fails, possible or behaves.
+// String gives the certainty's word: fails, possible, behaves or denied.
 func (c Certainty) String() string {
 	switch c {
 	case ValuesDecide:
 		return "possible"
 	case Behaves:
 		return "behaves"
+	case Denied:
+		return "denied"
 	default:
 		return "fails"
 	}

@@ -193,20 +193,19 @@ func (a *app) gateOffline(ctx context.Context, r *runFlags, after string, refs [
 				}
 			}
 		}
+		reach := evidence.ReachIn(catalog)
 		assessment := catalog.Assess(m.File())
 		change := migrate.ChangeOf(assessment)
 		if judge != nil {
-			proofs, reach, err := judge.apply(ctx, m.File())
+			e.Proofs, reach, err = judge.apply(ctx, m.File())
 			if err != nil {
 				return nil, err
 			}
-			e.Proofs = proofs
 			for i := range change.Takes {
 				change.Takes[i].Proved = judge.proves(change.Takes[i].Object)
-				change.Takes[i].Reach = reach.Of(change.Takes[i].Take, change.Gone)
-				change.Takes[i].Columns = reach.Columns(change.Takes[i].Object)
 			}
 		}
+		reach.Know(&change)
 		d := gate.Decision{Allowed: true, Verdict: gate.Unaffected}
 		asked := migrate.Gated(assessment) || judge != nil
 		if asked {

@@ -174,9 +174,6 @@ func (s *shadow) ask(ctx context.Context) ([]evidence.Prepared, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := evidence.Planned(ctx, s.conn, s.texts, prepared); err != nil {
-		return nil, err
-	}
 	s.reach, err = evidence.LoadReach(ctx, s.conn)
 	return prepared, err
 }

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/bitvault/pawl/phases/gate"
 	"github.com/bitvault/pawl/phases/parse"
@@ -64,7 +63,7 @@ func (c *Copies) Judge(ctx context.Context, conn *pgx.Conn) (judged *Judged, err
 			texts[i] = text
 		}
 	}
-	before, err := prepareInside(ctx, conn, texts)
+	before, err := Prepare(ctx, conn, texts)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +86,7 @@ func (c *Copies) Judge(ctx context.Context, conn *pgx.Conn) (judged *Judged, err
 	if _, err := conn.Exec(ctx, "deallocate all"); err != nil {
 		return nil, fmt.Errorf("forget the plans: %w", err)
 	}
-	after, err := prepareInside(ctx, conn, texts)
+	after, err := Prepare(ctx, conn, texts)
 	if err != nil {
 		return nil, err
 	}
@@ -183,43 +182,6 @@ func onlyCopies(ctx context.Context, conn *pgx.Conn, text string) error {
 		}
 	}
 	return nil
-}
-
-// prepareInside prepares each text inside the transaction, each behind a savepoint, many to a round trip.
-func prepareInside(ctx context.Context, conn *pgx.Conn, texts []string) ([]Prepared, error) {
-	out := make([]Prepared, len(texts))
-	for i, text := range texts {
-		ok, err := savepoint(ctx, conn, func() error {
-			d, err := conn.PgConn().Prepare(ctx, "", text, nil)
-			if err != nil {
-				var refused *pgconn.PgError
-				if errors.As(err, &refused) {
-					out[i].Err = refused
-				}
-				return err
-			}
-			out[i].Params, out[i].Fields = d.ParamOIDs, d.Fields
-			return nil
-		})
-		if err != nil {
-			return nil, err
-		}
-		if !ok || !strings.Contains(strings.ToLower(text), "conflict") {
-			continue
-		}
-		if _, err := savepoint(ctx, conn, func() error {
-			name := fmt.Sprintf("pawl_plan_%d", i)
-			err := plan(ctx, conn, name, text, len(out[i].Params))
-			var refused *pgconn.PgError
-			if errors.As(err, &refused) {
-				out[i] = Prepared{Err: refused}
-			}
-			return err
-		}); err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
 }
 
 // ExistingTables gives those of the named relations that are tables, by schema and name. An empty schema is looked up

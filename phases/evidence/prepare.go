@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -21,29 +22,44 @@ type Prepared struct {
 	Fields []pgconn.FieldDescription
 }
 
-// prepareBatch bounds how many texts are in flight at once, so that neither side's buffers fill up.
-const prepareBatch = 256
+// command is one message of many that are sent together: a text to prepare under a name, or one to execute.
+type command struct {
+	name, sql string
+	execute   bool
+}
 
-// Prepare asks the server to prepare each text, many to a round trip, each by itself so that one refusal does not hide
-// the others. The session must not be inside a transaction. Errors are those of the connection.
-func Prepare(ctx context.Context, conn *pgx.Conn, texts []string) ([]Prepared, error) {
-	out := make([]Prepared, 0, len(texts))
-	for start := 0; start < len(texts); start += prepareBatch {
-		batch := texts[start:min(start+prepareBatch, len(texts))]
+// outcome is the server's answer to a command.
+type outcome struct {
+	description *pgconn.StatementDescription
+	refused     *pgconn.PgError
+}
+
+// inFlight bounds how many commands are on their way at once, so that neither side's buffers fill up.
+const inFlight = 256
+
+// converse sends the commands, many to a round trip, each by itself so that one refusal does not hide the others. Errors
+// are those of the connection.
+func converse(ctx context.Context, conn *pgx.Conn, commands []command) ([]outcome, error) {
+	out := make([]outcome, 0, len(commands))
+	for batch := range slices.Chunk(commands, inFlight) {
 		pipeline := conn.PgConn().StartPipeline(ctx)
-		for _, text := range batch {
-			pipeline.SendPrepare("", text, nil)
+		for _, c := range batch {
+			if c.execute {
+				pipeline.SendQueryParams(c.sql, nil, nil, nil, nil)
+			} else {
+				pipeline.SendPrepare(c.name, c.sql, nil)
+			}
 			pipeline.SendPipelineSync()
 		}
 		if err := pipeline.Flush(); err != nil {
 			return nil, errors.Join(fmt.Errorf("prepare statements: %w", err), pipeline.Close())
 		}
 		for range batch {
-			p, err := readPrepared(pipeline)
+			o, err := readOutcome(pipeline)
 			if err != nil {
 				return nil, errors.Join(err, pipeline.Close())
 			}
-			out = append(out, p)
+			out = append(out, o)
 		}
 		if err := pipeline.Close(); err != nil {
 			return nil, fmt.Errorf("prepare statements: %w", err)
@@ -52,63 +68,109 @@ func Prepare(ctx context.Context, conn *pgx.Conn, texts []string) ([]Prepared, e
 	return out, nil
 }
 
-// readPrepared reads the results of one text, up to its synchronisation point.
-func readPrepared(pipeline *pgconn.Pipeline) (Prepared, error) {
-	var p Prepared
+// readOutcome reads the answer to one command, up to its synchronisation point.
+func readOutcome(pipeline *pgconn.Pipeline) (outcome, error) {
+	var o outcome
 	for {
 		result, err := pipeline.GetResults()
-		var refused *pgconn.PgError
-		switch {
-		case errors.As(err, &refused):
-			p.Err = refused
+		if reader, ok := result.(*pgconn.ResultReader); ok && err == nil {
+			_, err = reader.Close()
+		}
+		if errors.As(err, &o.refused) {
 			continue
-		case err != nil:
-			return p, fmt.Errorf("prepare a statement: %w", err)
+		}
+		if err != nil {
+			return o, fmt.Errorf("prepare a statement: %w", err)
 		}
 		switch r := result.(type) {
 		case *pgconn.StatementDescription:
-			p.Params, p.Fields = r.ParamOIDs, r.Fields
+			o.description = r
 		case *pgconn.PipelineSync:
-			return p, nil
+			return o, nil
 		case nil:
-			return p, errors.New("prepare a statement: the server's answer ended early")
+			return o, errors.New("prepare a statement: the server's answer ended early")
 		}
 	}
 }
 
-// Planned asks the server for a generic plan of each text that has a conflict target: a missing arbiter index is found
-// only then. The others are left as they are.
-func Planned(ctx context.Context, conn *pgx.Conn, texts []string, prepared []Prepared) error {
+// Prepare asks the server to prepare each text, and for a generic plan of each one that has a conflict target: a missing
+// arbiter index is found only then. Nothing is executed. Inside a transaction each text is asked about behind a
+// savepoint. Errors are those of the connection.
+func Prepare(ctx context.Context, conn *pgx.Conn, texts []string) ([]Prepared, error) {
+	inside := conn.PgConn().TxStatus() != 'I'
+	var begin, each []command
+	if inside {
+		begin = []command{{sql: "savepoint pawl_each", execute: true}}
+		each = []command{{sql: "rollback to savepoint pawl_each", execute: true}}
+	}
+	commands := slices.Clone(begin)
+	for _, text := range texts {
+		commands = append(append(commands, command{sql: text}), each...)
+	}
+	answers, err := converse(ctx, conn, commands)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Prepared, len(texts))
+	for i := range texts {
+		a := answers[len(begin)+i*(1+len(each))]
+		out[i].Err = a.refused
+		if d := a.description; d != nil && a.refused == nil {
+			out[i].Params, out[i].Fields = d.ParamOIDs, d.Fields
+		}
+	}
+	if err := plans(ctx, conn, texts, out, inside); err != nil {
+		return nil, err
+	}
+	if inside {
+		_, err = conn.PgConn().Exec(ctx, "release savepoint pawl_each").ReadAll()
+	}
+	return out, err
+}
+
+// plans asks for the plans with unknown values. EXPLAIN does not execute the statement that it explains.
+func plans(ctx context.Context, conn *pgx.Conn, texts []string, prepared []Prepared, inside bool) error {
+	const name = "pawl_plan"
+	commands := []command{{sql: "set plan_cache_mode = force_generic_plan", execute: true}}
+	after := []string{"deallocate " + name}
+	if inside {
+		// What fails in a transaction is undone before and after the name is given back.
+		const undo = "rollback to savepoint pawl_each"
+		after = []string{undo, after[0], undo}
+		commands = append(commands, command{sql: "savepoint pawl_each", execute: true})
+	}
+	first := len(commands)
+	var at []int
 	for i, text := range texts {
 		if prepared[i].Err != nil || !strings.Contains(strings.ToLower(text), "conflict") {
 			continue
 		}
-		err := plan(ctx, conn, fmt.Sprintf("pawl_plan_%d", i), text, len(prepared[i].Params))
-		var refused *pgconn.PgError
-		if errors.As(err, &refused) {
-			prepared[i].Err = refused
-			continue
+		args := ""
+		if n := len(prepared[i].Params); n > 0 {
+			args = "(" + strings.TrimSuffix(strings.Repeat("null, ", n), ", ") + ")"
 		}
-		if err != nil {
-			return err
+		at = append(at, i)
+		commands = append(commands, command{name: name, sql: text}, command{sql: "explain execute " + name + args, execute: true})
+		for _, sql := range after {
+			commands = append(commands, command{sql: sql, execute: true})
 		}
 	}
-	_, err := conn.PgConn().Exec(ctx, "reset plan_cache_mode; deallocate all").ReadAll()
-	return err
-}
-
-// plan plans one text with unknown values, under a name that the session does not have yet. EXPLAIN does not execute it.
-func plan(ctx context.Context, conn *pgx.Conn, name, text string, params int) error {
-	if _, err := conn.PgConn().Prepare(ctx, name, text, nil); err != nil {
+	if len(at) == 0 {
+		return nil
+	}
+	per := 2 + len(after)
+	answers, err := converse(ctx, conn, append(commands, command{sql: "reset plan_cache_mode", execute: true}))
+	if err != nil {
 		return err
 	}
-	args := ""
-	if params > 0 {
-		args = "(" + strings.TrimSuffix(strings.Repeat("null, ", params), ", ") + ")"
+	for k, i := range at {
+		for _, a := range answers[first+k*per : first+k*per+2] {
+			if a.refused != nil {
+				prepared[i] = Prepared{Err: a.refused}
+			}
+		}
 	}
-	explain := "set plan_cache_mode = force_generic_plan; explain execute " + name + args + "; reset plan_cache_mode"
-	_, err := conn.PgConn().Exec(ctx, explain+"; deallocate "+name).ReadAll()
-	return err
+	return nil
 }
 
 // Prove compares what the server said of each text before and after a change.

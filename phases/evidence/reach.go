@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/bitvault/pawl/phases"
+	"github.com/bitvault/pawl/phases/gate"
 	"github.com/bitvault/pawl/phases/parse"
 )
 
@@ -22,16 +23,21 @@ type Reach struct {
 // way is one step: through the object with this index.
 type way struct {
 	through int
-	kind    string
+	kind    phases.EdgeKind
 }
 
-// The kinds of ways, as the query below names them.
-const (
-	wayView    = "view"
-	wayInherit = "inherit"
-	wayTrigger = "trigger"
-	wayUse     = "use"
-)
+// ReachIn gives what leads to what in a catalog, where there is no database to ask.
+func ReachIn(c *phases.Catalog) *Reach {
+	nodes, edges := c.Graph()
+	r := &Reach{by: map[int][]way{}}
+	for _, n := range nodes {
+		r.objects = append(r.objects, reachable{object: n.Object, definition: n.Definition, language: n.Language, columns: n.Columns})
+	}
+	for _, e := range edges {
+		r.by[e.Used] = append(r.by[e.Used], way{e.By, e.Kind})
+	}
+	return r
+}
 
 type reachable struct {
 	object phases.Object
@@ -110,7 +116,7 @@ where d.classid = 'pg_proc'::regclass and d.refclassid in ('pg_class'::regclass,
 	defer rows.Close()
 	for rows.Next() {
 		var used, by int64
-		var kind string
+		var kind phases.EdgeKind
 		if err := rows.Scan(&used, &by, &kind); err != nil {
 			return nil, fmt.Errorf("read the database's dependencies: %w", err)
 		}
@@ -154,6 +160,18 @@ func (r *Reach) Of(take phases.Take, gone map[string]bool) []phases.Reached {
 		}
 	}
 	return out
+}
+
+// Know fills in through what else each of the taken things is reached, and the columns beside it. The nil Reach leaves
+// the change as it is.
+func (r *Reach) Know(change *gate.Change) {
+	if r == nil {
+		return
+	}
+	for i := range change.Takes {
+		t := &change.Takes[i]
+		t.Reach, t.Columns = r.Of(t.Take, change.Gone), r.Columns(t.Object)
+	}
 }
 
 // walk is one search through what is reached.
@@ -201,9 +219,9 @@ func (w *walk) from(i int) {
 		}
 		next := phases.Reached{Inside: how.Inside || function, Writes: how.Writes && !function, View: how.View && !function}
 		switch way.kind {
-		case wayTrigger:
+		case phases.ByTrigger:
 			next.Writes = true
-		case wayView:
+		case phases.ByView:
 			next.View = !next.Inside
 		}
 		w.visit(way.through, next)
@@ -233,7 +251,7 @@ func (w *walk) body(i int) bool {
 		return false
 	}
 	for _, way := range w.r.by[i] {
-		if way.kind != wayTrigger || !names(w.r.objects[way.through].object, w.take.Object) {
+		if way.kind != phases.ByTrigger || !names(w.r.objects[way.through].object, w.take.Object) {
 			continue
 		}
 		for _, q := range o.body().Queries {

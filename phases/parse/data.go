@@ -153,6 +153,7 @@ func (s *statement) createFunction(c *pg.CreateFunctionStmt) []phases.Operation 
 	} else {
 		def.Body = s.bodyOperations(def.Language, def.BodyText)
 	}
+	def.Definition = s.text
 	op.Function = def
 	op.Flags = flag(phases.Replace, c.Replace)
 	return []phases.Operation{op}

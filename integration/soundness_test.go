@@ -1,0 +1,277 @@
+package integration
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/stretchr/testify/require"
+
+	"github.com/bitvault/pawl/internal/pgtest"
+	"github.com/bitvault/pawl/migrate"
+	"github.com/bitvault/pawl/phases"
+	"github.com/bitvault/pawl/phases/evidence"
+	"github.com/bitvault/pawl/phases/gate"
+	"github.com/bitvault/pawl/phases/parse"
+)
+
+// scores counts what one way of asking said against what PostgreSQL did.
+type scores struct {
+	missed            []string
+	allowed, harmless int
+	blocked           []string
+}
+
+// TestSoundness makes schemas, the statements of releases, and migrations, carries each migration out, runs every
+// statement after it, and holds the gate's word against what happened: in its static form, with PostgreSQL asked on the
+// changed database, and with PostgreSQL asked on temporary copies. PAWL_SOUNDNESS sets how many schemas are made.
+func TestSoundness(t *testing.T) {
+	t.Parallel()
+	worlds := 24
+	if n, err := strconv.Atoi(os.Getenv("PAWL_SOUNDNESS")); err == nil {
+		worlds = n
+	}
+	first := 1
+	if n, err := strconv.Atoi(os.Getenv("PAWL_SOUNDNESS_FROM")); err == nil {
+		first = n
+	}
+	pgtest.EachMajor(t, func(t *testing.T, major int) {
+		total := map[string]*scores{"static": {}, "shadow": {}, "copies": {}}
+		judged, refused, broken := 0, 0, 0
+		for seed := first; seed < first+worlds; seed++ {
+			trial := newTrial(t, major, uint64(seed)) //nolint:gosec // small and positive
+			for _, change := range trial.world.changes {
+				switch trial.judge(t, change, total) {
+				case outcomeRefused:
+					refused++
+				case outcomeBroke:
+					broken++
+					judged++
+				default:
+					judged++
+				}
+			}
+		}
+		t.Logf("%d migrations judged (%d broke something), %d refused by PostgreSQL itself", judged, broken, refused)
+		for _, way := range []string{"static", "shadow", "copies"} {
+			s := total[way]
+			t.Logf("%s: %d missed, %d of %d harmless ones allowed", way, len(s.missed), s.allowed, s.harmless)
+			for _, line := range s.missed {
+				t.Error(way + ": " + line)
+			}
+			if os.Getenv("PAWL_SOUNDNESS_BLOCKED") == way {
+				for _, line := range s.blocked {
+					t.Log("blocked: " + line)
+				}
+			}
+			least := map[string]int{"static": 85, "shadow": 90, "copies": 85}[way]
+			require.GreaterOrEqual(t, s.allowed*100, s.harmless*least, "%s: share of the harmless migrations that it allows", way)
+		}
+	})
+}
+
+type trialOutcome int
+
+const (
+	outcomeHarmless trialOutcome = iota
+	outcomeBroke
+	outcomeRefused
+)
+
+// trial is one world in a database of its own.
+type trial struct {
+	world *world
+	seed  uint64
+	major int
+	db    *pgtest.DB
+	conn  *pgx.Conn
+	setup string
+	// works are the statements that PostgreSQL carries out before any change, by release; each release has some of them.
+	works    []sent
+	releases []gate.Release
+	reach    *evidence.Reach
+	round    int
+}
+
+const soundnessRole = "pawl_soundness"
+
+func newTrial(t *testing.T, major int, seed uint64) *trial {
+	t.Helper()
+	r := &trial{world: newWorld(seed), seed: seed, major: major, db: pgtest.DatabaseOf(t, major)}
+	r.conn = r.db.Conn(t)
+	r.exec(t, `set client_min_messages = error; set lock_timeout = '5s'`)
+	r.exec(t, `do $$ begin create role `+soundnessRole+` login; exception when duplicate_object or unique_violation then null; end $$`)
+	setup := slices.Concat(r.world.setup, []string{
+		"grant usage on schema side to " + soundnessRole,
+		"grant all on all tables in schema public to " + soundnessRole, "grant all on all tables in schema side to " + soundnessRole,
+		"grant all on all sequences in schema public to " + soundnessRole,
+	})
+	r.setup = strings.Join(setup, ";\n") + ";\n"
+	for _, sql := range slices.Concat(setup, r.world.data) {
+		_, err := r.conn.Exec(t.Context(), sql)
+		require.NoError(t, err, "seed %d: %s", seed, sql)
+	}
+	r.exec(t, "begin")
+	for _, s := range r.world.statements {
+		if err := r.try(t, s); err == nil {
+			r.works = append(r.works, s)
+		}
+	}
+	r.exec(t, "rollback")
+	require.Greater(t, len(r.works), len(r.world.statements)/2, "seed %d: most of the statements must work", seed)
+	var err error
+	r.reach, err = evidence.LoadReach(t.Context(), r.conn)
+	require.NoError(t, err)
+	return r
+}
+
+func (r *trial) exec(t *testing.T, sql string) {
+	t.Helper()
+	_, err := r.conn.PgConn().Exec(t.Context(), sql).ReadAll()
+	require.NoError(t, err, "seed %d: %s", r.seed, sql)
+}
+
+// try executes a statement as the releases' role inside the open transaction and undoes it.
+func (r *trial) try(t *testing.T, s sent) *pgconn.PgError {
+	t.Helper()
+	r.exec(t, "savepoint tried; set local role "+soundnessRole)
+	args := make([][]byte, len(s.args))
+	for i, a := range s.args {
+		args[i] = []byte(a)
+	}
+	result := r.conn.PgConn().ExecParams(t.Context(), s.text, args, nil, nil, nil).Read()
+	r.exec(t, "rollback to savepoint tried; release savepoint tried")
+	var refused *pgconn.PgError
+	if result.Err != nil {
+		require.ErrorAs(t, result.Err, &refused, s.text)
+	}
+	return refused
+}
+
+// judge carries a change out, runs the statements, rolls back, and asks the gate in each way.
+func (r *trial) judge(t *testing.T, change string, total map[string]*scores) trialOutcome {
+	t.Helper()
+	ctx := t.Context()
+	r.round++
+	texts := make([]string, len(r.works))
+	ids := make([]string, len(r.works))
+	for i, s := range r.works {
+		texts[i], ids[i] = s.text, evidence.HashText(s.text)
+	}
+	r.exec(t, "begin")
+	before, err := evidence.Prepare(ctx, r.conn, texts)
+	require.NoError(t, err)
+	if _, err := r.conn.PgConn().Exec(ctx, change).ReadAll(); err != nil {
+		r.exec(t, "rollback")
+		return outcomeRefused
+	}
+	failures := map[string]*pgconn.PgError{}
+	for i, s := range r.works {
+		if refused := r.try(t, s); refused != nil {
+			failures[ids[i]] = refused
+		}
+	}
+	after, err := evidence.Prepare(ctx, r.conn, texts)
+	require.NoError(t, err)
+	r.exec(t, "rollback")
+	proofs := evidence.Prove(ids, texts, before, after)
+
+	outcome := outcomeHarmless
+	if len(failures) > 0 {
+		outcome = outcomeBroke
+	}
+	// Several releases, each with some of the statements, so that both answers occur; and one with all of them.
+	for k := range 3 {
+		var some []sent
+		for i, s := range r.works {
+			if k == 0 || (i+r.round)%(5+4*k) == 0 {
+				some = append(some, s)
+			}
+		}
+		r.release(t, change, some, failures, proofs, total)
+	}
+	return outcome
+}
+
+// release asks about one release in each way.
+func (r *trial) release(t *testing.T, change string, some []sent, failures map[string]*pgconn.PgError, proofs map[string]gate.Proof, total map[string]*scores) {
+	t.Helper()
+	statements := make([]string, len(some))
+	for i, s := range some {
+		statements[i] = s.text
+	}
+	m := manifest("app", "r1", statements...)
+	e := gate.Evidence{Registered: true, Releases: []gate.Release{{Consumer: "app", ID: "r1", Why: []gate.Eligibility{gate.WhyLive}, Manifest: m.Gate()}}}
+
+	assess := func() gate.Change {
+		catalog := phases.NewCatalog(r.major)
+		catalog.Assess(parseFile(t, "1_setup.sql", r.setup))
+		catalog.Mark()
+		reach := evidence.ReachIn(catalog)
+		made := migrate.ChangeOf(catalog.Assess(parseFile(t, "2_change.sql", change+";\n")))
+		reach.Know(&made)
+		return made
+	}
+	static := assess()
+	r.score(total["static"], change, some, failures, gate.Decide(static, e, gate.Policy{}, time.Now()))
+
+	asked := assess()
+	for i := range asked.Takes {
+		asked.Takes[i].Proved = true
+	}
+	r.reach.Know(&asked)
+	known := e
+	known.Proofs = proofs
+	r.score(total["shadow"], change, some, failures, gate.Decide(asked, known, gate.Policy{}, time.Now()))
+}
+
+func (r *trial) score(s *scores, change string, some []sent, failures map[string]*pgconn.PgError, d gate.Decision) {
+	harmless := true
+	for _, each := range some {
+		refused := failures[evidence.HashText(each.text)]
+		if refused == nil {
+			continue
+		}
+		harmless = false
+		if !d.Allowed {
+			continue
+		}
+		named := slices.ContainsFunc(d.Findings, func(f gate.Finding) bool { return f.Query == each.text && f.Verdict == gate.Possible })
+		if !named || !valueDecides(refused, each.text) {
+			s.missed = append(s.missed, fmt.Sprintf("seed %d, %s: allowed as %s, and afterwards %q fails: %s (%s)", r.seed, change, d.Verdict, each.text, refused.Message, refused.Code))
+		}
+	}
+	if harmless {
+		s.harmless++
+		if d.Allowed {
+			s.allowed++
+		} else {
+			s.blocked = append(s.blocked, fmt.Sprintf("seed %d, %s: %s %q: %s", r.seed, change, d.Findings[0].Verdict, d.Findings[0].Query, d.Findings[0].Message))
+		}
+	}
+}
+
+// valueDecides reports whether another value in the same statement could have passed.
+func valueDecides(e *pgconn.PgError, text string) bool {
+	switch {
+	case e.Code == "23502":
+		// A column that the statement leaves out has no value to choose.
+		return strings.Contains(text, e.ColumnName)
+	case strings.HasPrefix(e.Code, "23"), strings.HasPrefix(e.Code, "22"), e.Code == "P0001", e.Code == "44000":
+		return true
+	}
+	return false
+}
+
+func parseFile(t *testing.T, name, text string) *phases.File {
+	t.Helper()
+	f := parse.File(name, []byte(text))
+	require.Empty(t, f.Problems, text)
+	return f
+}
