@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/bitvault/pawl/phases"
+	"github.com/bitvault/pawl/phases/evidence"
 	"github.com/bitvault/pawl/phases/gate"
 )
 
@@ -379,9 +380,22 @@ func (s *session) assert(ctx context.Context, f *phases.File, d phases.Directive
 
 // record gives the statement that writes the ledger row of a step.
 func (m *Migrator) record(s *session, step Step) string {
-	return fmt.Sprintf("%s; select pawl.record_applied(%s, %s, %s, %s, %t, %s, %d, 'migrate')", beforeRecord(step.Migration.File()),
+	return fmt.Sprintf("%s%s; select pawl.record_applied(%s, %s, %s, %s, %t, %s, %d, 'migrate')", beforeRecord(step.Migration.File()), recordTaken(step),
 		literal(string(step.Migration.Version)), literal(step.Migration.Name), literal(step.Migration.Sum),
 		literal(phaseOf(step.Assessment).String()), step.Transactional, literal(m.opts.PawlVersion), s.lockKey)
+}
+
+// recordTaken gives the statement that writes what a step takes from code; empty where that is nothing.
+func recordTaken(step Step) string {
+	var rows []string
+	for _, t := range ChangeOf(step.Assessment).Takes {
+		rows = append(rows, fmt.Sprintf("(%s, %s, %s, %s)", literal(string(step.Migration.Version)), literal(step.Migration.Name),
+			literal(string(evidence.EncodeTake(t.Take))), literal(t.Summary)))
+	}
+	if len(rows) == 0 {
+		return ""
+	}
+	return "; insert into pawl.taken (version, name, take, summary) values " + strings.Join(rows, ", ")
 }
 
 // recordDecision gives the statement that stores an allowance with what it went by.

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/bitvault/pawl/phases"
+	"github.com/bitvault/pawl/phases/evidence"
 	"github.com/bitvault/pawl/phases/gate"
 )
 
@@ -25,6 +26,10 @@ type ReleaseRegistered struct {
 	Consumer, Release string
 	Statements        int
 }
+
+// ReleaseUnfit tells of statements of an incoming release that PostgreSQL does not take on the schema as it is, and that
+// do not keep the release out: the refusal proves nothing, somebody answers for it, or it was asked for a warning only.
+type ReleaseUnfit struct{ Misfits []evidence.Misfit }
 
 // Started means that a migration is about to be sent.
 type Started struct {
@@ -90,6 +95,7 @@ type Finished struct{ Result Result }
 func (Waiting) isEvent()           {}
 func (LedgerCreated) isEvent()     {}
 func (ReleaseRegistered) isEvent() {}
+func (ReleaseUnfit) isEvent()      {}
 func (Started) isEvent()           {}
 func (LockMissed) isEvent()        {}
 func (Progress) isEvent()          {}

@@ -35,6 +35,8 @@ type Options struct {
 	FailOnBlocked bool
 	// GateDev makes the gate hold contracts in a database stamped Dev as it does in production.
 	GateDev bool
+	// Incoming says what to do about a release of Manifests that does not suit the schema; empty means IncomingRefuse.
+	Incoming Incoming
 	// OutOfOrder is Independent where empty.
 	OutOfOrder OutOfOrder
 	// Wait is how long to wait for another pawl; 0 means ten minutes.
@@ -207,11 +209,15 @@ func (m *Migrator) locked(ctx context.Context, s *session, files []*Migration) (
 			return r, err
 		}
 	}
-	if err := m.prepare(ctx, s, l); err != nil {
-		return r, err
-	}
 	live, err := s.live(ctx, t, l)
 	if err != nil {
+		return r, err
+	}
+	incoming := &fitting{m: m, s: s}
+	if err := incoming.before(ctx, l, t, live); err != nil {
+		return r, err
+	}
+	if err := m.prepare(ctx, s, l); err != nil {
 		return r, err
 	}
 	g := &gatekeeper{m: m, s: s, environment: l.Environment}
@@ -227,7 +233,13 @@ func (m *Migrator) locked(ctx context.Context, s *session, files []*Migration) (
 			return r, err
 		}
 	}
-	for _, step := range p.Steps {
+	for i, step := range p.Steps {
+		if step.Decision != nil {
+			// A release that cannot run is no reason to take anything away.
+			if err := incoming.again(ctx, l, p.Steps[i:]); err != nil {
+				return r, err
+			}
+		}
 		applied, err := m.apply(ctx, s, g, step)
 		if err != nil {
 			return r, err
@@ -243,7 +255,10 @@ func (m *Migrator) locked(ctx context.Context, s *session, files []*Migration) (
 		r.Applied = append(r.Applied, step)
 		r.Total++
 	}
-	return r, nil
+	if m.blocked(r) == nil {
+		err = incoming.again(ctx, l, nil)
+	}
+	return r, err
 }
 
 func (m *Migrator) hold(ctx context.Context, s *session, r *Result, h Held, l *Ledger) error {

@@ -220,7 +220,7 @@ func (t *todo) plan(l *Ledger, order OutOfOrder, version int, live *phases.File,
 		if err := t.late(m, a, touch, touched, l, order); err != nil {
 			return nil, err
 		}
-		h := Held{Migration: m, Phase: a.Phase, Transactional: a.Transactional, adds: adds(a)}
+		h := Held{Migration: m, Phase: a.Phase, Transactional: a.Transactional, adds: addedBy(a)}
 		if h.Behind, h.Because = behind(m, touch, held); h.Behind != "" {
 			p.Held = append(p.Held, h)
 			held[m.Version] = touch
@@ -326,8 +326,8 @@ func touches(a *phases.Assessment) map[string]bool {
 	return set
 }
 
-// adds names the objects that a file makes and that code could not name before.
-func adds(a *phases.Assessment) []phases.Object {
+// addedBy names the objects that a file makes and that code could not name before.
+func addedBy(a *phases.Assessment) []phases.Object {
 	var added []phases.Object
 	for _, s := range a.Statements {
 		for _, op := range s.Operations {

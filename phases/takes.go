@@ -1,6 +1,10 @@
 package phases
 
-import "strings"
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
 
 // Use says in which ways a piece of code uses an object, or which uses a contract affects. It is a set of bits; the
 // zero Use is no use at all.
@@ -57,6 +61,31 @@ func (u Use) String() string {
 
 // MarshalText writes the list that String gives.
 func (u Use) MarshalText() ([]byte, error) { return []byte(u.String()), nil }
+
+// UnmarshalText reads the list that String gives.
+func (u *Use) UnmarshalText(text []byte) error {
+	*u = 0
+	if len(text) == 0 {
+		return nil
+	}
+	if string(text) == AnyUse.String() {
+		*u = AnyUse
+		return nil
+	}
+	for name := range strings.SplitSeq(string(text), ", ") {
+		i := slices.IndexFunc(useNames, func(n struct {
+			use  Use
+			name string
+		}) bool {
+			return n.name == name
+		})
+		if i < 0 {
+			return fmt.Errorf("unknown use %q", name)
+		}
+		*u |= useNames[i].use
+	}
+	return nil
+}
 
 // Certainty says how sure it is that an affected use fails.
 type Certainty uint8

@@ -34,6 +34,7 @@ func exitCode(err error) int {
 		config      *migrate.ConfigError
 		file        *migrate.FileError
 		refused     *migrate.RefusedError
+		unfit       *migrate.UnfitError
 		blocked     *migrate.BlockedError
 		transient   *migrate.TransientError
 		manifest    *evidence.ManifestError
@@ -55,7 +56,7 @@ func exitCode(err error) int {
 			return exitUnknown
 		}
 		return exitRefused
-	case errors.As(err, &refused):
+	case errors.As(err, &refused), errors.As(err, &unfit):
 		return exitRefused
 	case errors.As(err, &transient):
 		return exitTransient
@@ -94,6 +95,7 @@ func details(err error) []string {
 		statement *migrate.StatementError
 		integrity *migrate.IntegrityError
 		refused   *migrate.RefusedError
+		unfit     *migrate.UnfitError
 		transient *migrate.TransientError
 	)
 	switch {
@@ -108,6 +110,8 @@ func details(err error) []string {
 		add(integrity.Hint)
 	case errors.As(err, &refused):
 		add(refused.Hint)
+	case errors.As(err, &unfit):
+		add(unfit.Hint())
 	case errors.As(err, &transient):
 		add(transient.Hint)
 	case errors.As(err, &config):

@@ -17,6 +17,9 @@ func newMigrateCommand(a *app) *cobra.Command {
 		Long: `Applies the pending migrations in order, each in one transaction with its row in the ledger. A contract is applied only
 if no release that runs, or may come back, needs what it takes; otherwise it is held, and retried by every later run.
 
+With --manifest, the incoming release is refused (exit 1) before anything else is done if a contract has dropped what it
+references, as after a git revert, or if it needs what neither the database nor a pending migration has.
+
 Safe to run from many places at once, and again after any kind of death. Exit codes: 0 done, nothing to do, or contracts
 held; 1 refused; 2 usage; 3 unknown; 4 transient, try again; 5 failure; 130 and 143 interrupted.`,
 		Example: `  pawl migrate                                   # in development or CI
@@ -37,12 +40,14 @@ held; 1 refused; 2 usage; 3 unknown; 4 transient, try again; 5 failure; 130 and 
 	r.run(f)
 	f.StringSliceVar(&r.manifests, "manifest", nil, "manifest of the release that is being deployed (pawl.refs.json); may be repeated")
 	f.StringVar(&r.onBlocked, "on-blocked", "hold", "what to do about a contract that is not allowed: hold it and succeed, or fail")
+	f.StringVar(&r.deployGate, "deploy-gate", "refuse", "what to do about a release in --manifest that does not suit the schema: refuse, warn or off")
 	f.DurationVar(&r.wait, "wait", 10*time.Minute, "how long to wait for another pawl at work")
 	f.DurationVar(&r.lockTimeout, "lock-timeout", 100*time.Millisecond, "first lock_timeout of a migration; traffic can queue behind pawl this long")
 	f.DurationVar(&r.maxLockTimeout, "max-lock-timeout", 400*time.Millisecond, "up to which lock_timeout grows from attempt to attempt")
 	f.DurationVar(&r.lockDeadline, "lock-deadline", 10*time.Minute, "how long to keep trying for one migration's locks")
 	f.DurationVar(&r.statementTimeout, "statement-timeout", 10*time.Minute, "statement_timeout of transactional migrations")
 	_ = cmd.RegisterFlagCompletionFunc("on-blocked", cobra.FixedCompletions([]string{"hold", "fail"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("deploy-gate", cobra.FixedCompletions([]string{"refuse", "warn", "off"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.MarkFlagFilename("manifest", "json")
 	return cmd
 }

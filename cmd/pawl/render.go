@@ -10,6 +10,7 @@ import (
 
 	"github.com/bitvault/pawl/migrate"
 	"github.com/bitvault/pawl/phases"
+	"github.com/bitvault/pawl/phases/evidence"
 	"github.com/bitvault/pawl/phases/gate"
 )
 
@@ -29,6 +30,8 @@ func printEvent(w io.Writer, event migrate.Event) {
 		fmt.Fprintf(w, "created the ledger; this database is stamped %s\n", e.Environment)
 	case migrate.ReleaseRegistered:
 		fmt.Fprintf(w, "release %s of %s is being deployed: %d statements registered\n", e.Release, e.Consumer, e.Statements)
+	case migrate.ReleaseUnfit:
+		printMisfits(w, e.Misfits)
 	case migrate.LockMissed:
 		fmt.Fprintf(w, "  %s: no lock within %s (attempt %d), again in %s\n", e.Migration.Name, round(e.Timeout), e.Attempt, round(e.Pause))
 		for _, b := range e.Blockers {
@@ -59,6 +62,27 @@ func printEvent(w io.Writer, event migrate.Event) {
 		printHeld(w, e.Held)
 	case migrate.Finished:
 		printResult(w, e.Result)
+	}
+}
+
+// printMisfits tells of statements that do not keep a release out.
+func printMisfits(w io.Writer, list []evidence.Misfit) {
+	fmt.Fprintf(w, "note: PostgreSQL does not take %d statements of the incoming release\n", len(list))
+	const most = 5
+	for i, u := range list {
+		if i == most {
+			fmt.Fprintf(w, "    … and %d more\n", len(list)-most)
+			break
+		}
+		place := ""
+		if len(u.Sites) > 0 {
+			place = fmt.Sprintf("%s:%d: ", u.Sites[0].File, u.Sites[0].Line)
+		}
+		fmt.Fprintf(w, "    %s %s%s (%s)", consumerName(u.Consumer, u.Release), place, u.Message, u.Code)
+		if u.Doubt != "" {
+			fmt.Fprintf(w, "; it does not count, for %s", u.Doubt)
+		}
+		fmt.Fprintln(w)
 	}
 }
 
@@ -207,6 +231,8 @@ func (a *app) logEvent(event migrate.Event) {
 		l.Info().Str("environment", string(e.Environment)).Msg("ledger created")
 	case migrate.ReleaseRegistered:
 		l.Info().Str("consumer", e.Consumer).Str("release", e.Release).Int("statements", e.Statements).Msg("release deploying")
+	case migrate.ReleaseUnfit:
+		l.Warn().Interface("statements", misfits(e.Misfits)).Msg("statements not taken")
 	case migrate.Started:
 		l.Debug().Str("migration", e.Migration.Name).Stringer("phase", e.Phase).Msg("started")
 	case migrate.LockMissed:
@@ -236,6 +262,31 @@ func (a *app) logEvent(event migrate.Event) {
 	case migrate.Finished:
 		l.Info().Int("applied", len(e.Result.Applied)).Int("held", len(e.Result.Held)).Int("total", e.Result.Total).Str("database", e.Result.Database).Msg("finished")
 	}
+}
+
+type misfitJSON struct {
+	Consumer  string      `json:"consumer"`
+	Release   string      `json:"release"`
+	Query     string      `json:"query"`
+	Sites     []gate.Site `json:"sites,omitempty"`
+	Code      string      `json:"code"`
+	Message   string      `json:"message"`
+	Doubt     string      `json:"doubt,omitempty"`
+	DroppedBy string      `json:"dropped_by,omitempty"`
+	DroppedAt *time.Time  `json:"dropped_at,omitempty"`
+	Object    string      `json:"object,omitempty"`
+}
+
+func misfits(list []evidence.Misfit) []misfitJSON {
+	out := make([]misfitJSON, len(list))
+	for i, u := range list {
+		out[i] = misfitJSON{Consumer: u.Consumer, Release: u.Release, Query: u.Text, Sites: u.Sites, Code: u.Code, Message: u.Message, Doubt: u.Doubt}
+		if u.Dropped != nil {
+			at := u.Dropped.At.UTC()
+			out[i].DroppedBy, out[i].DroppedAt, out[i].Object = u.Dropped.Name, &at, u.Dropped.Take.Object.String()
+		}
+	}
+	return out
 }
 
 type blockerJSON struct {

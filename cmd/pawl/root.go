@@ -86,7 +86,7 @@ DATABASE_URL and the PG… variables of libpq.`,
 		list []*cobra.Command
 	}{
 		{"write", []*cobra.Command{newNewCommand(a), newClassifyCommand(a)}},
-		{"run", []*cobra.Command{newMigrateCommand(a), newPlanCommand(a), newStatusCommand(a), newAdoptCommand(a), newResolveCommand(a), newDownCommand(a)}},
+		{"run", []*cobra.Command{newMigrateCommand(a), newVerifyCommand(a), newPlanCommand(a), newStatusCommand(a), newAdoptCommand(a), newResolveCommand(a), newDownCommand(a)}},
 		{"gate", []*cobra.Command{newGateCommand(a), newReleaseCommand(a), newAckCommand(a), newRefsCommand(a)}},
 	} {
 		for _, c := range group.list {
@@ -238,6 +238,7 @@ func (a *app) application() string {
 type runFlags struct {
 	manifests        []string
 	onBlocked        string
+	deployGate       string
 	outOfOrder       string
 	gateDev          bool
 	possible         string
@@ -274,6 +275,9 @@ func (a *app) migrator(r *runFlags) (*migrate.Migrator, error) {
 	if err := oneOf("on-blocked", r.onBlocked, "", "hold", "fail"); err != nil {
 		return nil, err
 	}
+	if err := oneOf("deploy-gate", r.deployGate, "", "refuse", "warn", "off"); err != nil {
+		return nil, err
+	}
 	if err := oneOf("out-of-order", r.outOfOrder, "", "independent", "refuse"); err != nil {
 		return nil, err
 	}
@@ -291,7 +295,7 @@ func (a *app) migrator(r *runFlags) (*migrate.Migrator, error) {
 	}
 	return migrate.New(config, os.DirFS(a.flags.dir), migrate.Options{
 		Root: a.flags.dir, Environment: migrate.Environment(a.flags.environment), Manifests: manifests, Policy: policy,
-		FailOnBlocked: r.onBlocked == "fail", GateDev: r.gateDev, OutOfOrder: migrate.OutOfOrder(r.outOfOrder),
+		FailOnBlocked: r.onBlocked == "fail", Incoming: migrate.Incoming(r.deployGate), GateDev: r.gateDev, OutOfOrder: migrate.OutOfOrder(r.outOfOrder),
 		Wait: r.wait, LockTimeout: r.lockTimeout, MaxLockTimeout: r.maxLockTimeout, LockDeadline: r.lockDeadline,
 		StatementTimeout: r.statementTimeout, Application: a.application(), PawlVersion: pawlVersion(), OnEvent: a.onEvent(),
 	}), nil

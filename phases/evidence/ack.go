@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -97,6 +98,19 @@ from pawl.acknowledgement a order by id`
 		}
 	}
 	return list, last, rows.Err()
+}
+
+// Standing gives the acknowledgements that count at this moment, by the database's clock.
+func Standing(ctx context.Context, conn *pgx.Conn) ([]gate.Acknowledgement, error) {
+	list, _, err := Acknowledgements(ctx, conn)
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	var now time.Time
+	if err := conn.QueryRow(ctx, `select clock_timestamp()`).Scan(&now); err != nil {
+		return nil, fmt.Errorf("ask for the time: %w", err)
+	}
+	return slices.DeleteFunc(list, func(a gate.Acknowledgement) bool { return !now.Before(a.Until) }), nil
 }
 
 // hasTable reports whether the ledger is new enough to have a table.

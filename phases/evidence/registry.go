@@ -157,6 +157,17 @@ func Record(ctx context.Context, conn *pgx.Conn, consumer, release string, kind 
 	})
 }
 
+// RetireUnstarted retires a release that was let in and refused before any of its pods started, unless its log tells of
+// more than that.
+func RetireUnstarted(ctx context.Context, conn *pgx.Conn, consumer, release, reason, pawlVersion string) error {
+	const retire = `
+insert into pawl.release_event (consumer, release, kind, reason, at, pawl_version)
+select $1, $2, 'retired', $3, now(), $4
+where not exists (select from pawl.release_event where consumer = $1 and release = $2 and kind not in ('registered', 'deploying', 'retired'))`
+	_, err := conn.Exec(ctx, retire, consumer, release, reason, pawlVersion)
+	return err
+}
+
 func record(ctx context.Context, tx pgx.Tx, consumer, release string, kind gate.EventKind, reason, pawlVersion string) error {
 	const event = `insert into pawl.release_event (consumer, release, kind, reason, at, pawl_version) values ($1, $2, $3, $4, now(), $5)`
 	if _, err := tx.Exec(ctx, event, consumer, release, string(kind), reason, pawlVersion); err != nil {
