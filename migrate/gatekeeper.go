@@ -29,7 +29,11 @@ type gatekeeper struct {
 func (g *gatekeeper) judge(ctx context.Context) judge {
 	return func(m *Migration, a *phases.Assessment) gate.Decision {
 		change := ChangeOf(a)
-		if len(change.Takes) == 0 && change.Phase != phases.Unknown {
+		if !Gated(a) {
+			// It takes nothing, or somebody has assumed so in the file; what it adds may be in a statement's way.
+			change.Takes = nil
+		}
+		if len(change.Takes) == 0 && len(change.Adds) == 0 && change.Phase != phases.Unknown {
 			return gate.Decide(change, gate.Evidence{}, g.m.opts.Policy, g.m.opts.Now())
 		}
 		if err := g.load(ctx); err != nil {
@@ -45,8 +49,9 @@ func (g *gatekeeper) decide(ctx context.Context, a *phases.Assessment, change ga
 	g.reach.Know(&change)
 	e := g.snapshot.Evidence
 	d := gate.Decide(change, e, g.m.opts.Policy, g.snapshot.At)
-	if a != nil && !d.Allowed {
-		// The mentions take too much; only what they found has to be looked at more closely.
+	if a != nil && (!d.Allowed || len(change.Adds) > 0) {
+		// The mentions take too much; only what they found has to be looked at more closely. What an addition is in the way
+		// of only PostgreSQL can tell.
 		judged, err := g.ask(ctx, a, change, e)
 		switch {
 		case ctx.Err() != nil, g.s.conn.IsClosed():
@@ -73,7 +78,7 @@ func (g *gatekeeper) ask(ctx context.Context, a *phases.Assessment, change gate.
 			continue
 		}
 		for _, q := range r.Manifest.Queries {
-			if q.ID == "" || seen[q.ID] || !suspected(change, q) {
+			if q.ID == "" || seen[q.ID] || !change.Suspects(q) {
 				continue
 			}
 			seen[q.ID] = true
@@ -106,15 +111,6 @@ func (g *gatekeeper) ask(ctx context.Context, a *phases.Assessment, change gate.
 		change.Takes[i].Proved = judged.Applied[change.Takes[i].Statement]
 	}
 	return judged, nil
-}
-
-func suspected(change gate.Change, q gate.Query) bool {
-	for _, t := range change.Takes {
-		if !t.Everything && q.Mentions.Meets(t.Take, t.Reach, t.Columns...).Uses != 0 {
-			return true
-		}
-	}
-	return false
 }
 
 func (g *gatekeeper) load(ctx context.Context) error {
@@ -188,6 +184,9 @@ func ChangeOf(a *phases.Assessment) gate.Change {
 	}
 	for i, s := range a.Statements {
 		for _, op := range s.Operations {
+			if op.On.Kind == phases.Column && !op.New && strings.HasPrefix(string(op.Kind), "add_column") {
+				change.Adds = append(change.Adds, op.On)
+			}
 			for _, take := range op.Takes {
 				if dropped[take.Object] && take.Uses != phases.AnyUse {
 					// What else the file takes from a column means nothing once the column itself goes.

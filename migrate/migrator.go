@@ -234,7 +234,7 @@ func (m *Migrator) locked(ctx context.Context, s *session, files []*Migration) (
 		}
 	}
 	for i, step := range p.Steps {
-		if step.Decision != nil {
+		if Gated(step.Assessment) {
 			// A release that cannot run is no reason to take anything away.
 			if err := incoming.again(ctx, l, p.Steps[i:]); err != nil {
 				return r, err
@@ -345,7 +345,7 @@ func (m *Migrator) adopted(ctx context.Context, s *session, l *Ledger, t *todo) 
 func (m *Migrator) blocked(r Result) error {
 	e := &BlockedError{Unknown: true}
 	for _, h := range r.Held {
-		needed := h.Behind != "" && m.needs(h)
+		needed := (h.Behind != "" || !h.Phase.Gated()) && m.needs(h)
 		if m.opts.FailOnBlocked || needed {
 			e.Held = append(e.Held, h)
 		}

@@ -19,7 +19,7 @@ type Step struct {
 	Transactional bool
 	// Resume is true for a non-transactional migration that an earlier run began and did not record as done.
 	Resume bool
-	// Decision is the gate's, for a gated phase; nil otherwise.
+	// Decision is the gate's, for a gated phase and for an expand of which it found something; nil otherwise.
 	Decision *gate.Decision
 }
 
@@ -192,7 +192,7 @@ func (t *todo) told(l *Ledger) bool {
 	return len(t.missing) == 0
 }
 
-// plan decides for each pending file whether it is applied or held. Decide is called for gated files alone. Live is the
+// plan decides for each pending file whether it is applied or held. Decide is called for each that is not held behind another. Live is the
 // database's own schema, for where the files do not tell the whole of it; nil where they do.
 func (t *todo) plan(l *Ledger, order OutOfOrder, version int, live *phases.File, decide judge) (*Plan, error) {
 	p := &Plan{Missing: t.missing}
@@ -230,14 +230,14 @@ func (t *todo) plan(l *Ledger, order OutOfOrder, version int, live *phases.File,
 			Migration: m, Assessment: a, Phase: a.Phase, Transactional: a.Transactional,
 			Resume: l.Entries[m.Version].State == StateRunning,
 		}
-		if Gated(a) {
-			d := decide(m, a)
-			if !d.Allowed {
-				h.Decision = d
-				p.Held = append(p.Held, h)
-				held[m.Version] = touch
-				continue
-			}
+		d := decide(m, a)
+		if !d.Allowed {
+			h.Decision = d
+			p.Held = append(p.Held, h)
+			held[m.Version] = touch
+			continue
+		}
+		if Gated(a) || len(d.Findings) > 0 {
 			step.Decision = &d
 		}
 		p.Steps = append(p.Steps, step)

@@ -83,6 +83,9 @@ func (a *Acknowledgement) Names(o phases.Object) bool {
 	bare := o
 	bare.Schema = ""
 	names := []string{o.String(), bare.String()}
+	if o.Schema == "" {
+		names = append(names, "public."+bare.String())
+	}
 	for _, n := range slices.Clone(names) {
 		if i := strings.IndexByte(n, '('); i > 0 {
 			names = append(names, n[:i])

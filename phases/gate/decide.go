@@ -54,6 +54,31 @@ type Change struct {
 	Takes []Taken
 	// Gone names the functions that the migration drops.
 	Gone map[string]bool
+	// Adds are the columns that the migration adds to relations which code may know: they can make a name ambiguous, and
+	// a star another list.
+	Adds []phases.Object
+}
+
+// Suspects reports whether a statement has to be looked at closely: it may use what the change takes, or what the change
+// adds may be in its way.
+func (c Change) Suspects(q Query) bool {
+	for _, t := range c.Takes {
+		if !t.Everything && q.Mentions.Meets(t.Take, t.Reach, t.Columns...).Uses != 0 {
+			return true
+		}
+	}
+	_, met := c.addedMet(q)
+	return met
+}
+
+// addedMet finds the added column that a statement meets: by its name, or by a use of all columns of its relation.
+func (c Change) addedMet(q Query) (phases.Object, bool) {
+	for _, o := range c.Adds {
+		if q.Mentions.Meets(phases.Take{Object: o, Uses: phases.AnyUse}, nil).Uses != 0 {
+			return o, true
+		}
+	}
+	return phases.Object{}, false
 }
 
 // Taken is one thing that one operation of a migration takes.
@@ -316,6 +341,9 @@ func query(change Change, r Release, q Query, evidence Evidence) []Finding {
 		if t, m, ok := firstMet(change, q); ok {
 			f.Object, f.Uses, f.Span, f.Taken, f.Next = t.Object, m.Uses, t.Span, t.Summary, next(r, t)
 			f.met = allMet(change, q)
+		} else if o, ok := change.addedMet(q); ok {
+			f.Object, f.Taken = o, "adds a column that is in the statement's way"
+			f.Next = fmt.Sprintf("qualify the names in the statement and deploy that release of %s first; or give the new column another name", r.Consumer)
 		} else {
 			f.Next = fmt.Sprintf("deploy a release of %s whose statement suits both shapes first", r.Consumer)
 		}
@@ -326,6 +354,8 @@ func query(change Change, r Release, q Query, evidence Evidence) []Finding {
 		if t, m, ok := firstMet(change, q); ok {
 			f.Object, f.Uses, f.Span, f.Taken = t.Object, m.Uses, t.Span, t.Summary
 			f.met = allMet(change, q)
+		} else if o, ok := change.addedMet(q); ok {
+			f.Object, f.Taken = o, "adds a column"
 		}
 		found = append(found, f)
 	}
