@@ -46,7 +46,13 @@ type Assessment struct {
 
 // Assess judges the file's statements in order against the catalog and applies them to it, so that the next file is
 // judged against what this one leaves.
-func (c *Catalog) Assess(f *File) *Assessment {
+func (c *Catalog) Assess(f *File) *Assessment { return c.AssessEach(f, nil) }
+
+// AssessEach is Assess for who wants to ask the catalog what it knew when an operation came: see is called with each
+// operation that the assessment will hold, with the number of its statement and its own number within the statement, before
+// the operation changes the catalog. The operation is lent for the call, and the end of the file may still make it milder:
+// what the file takes and puts back is known only then.
+func (c *Catalog) AssessEach(f *File, see func(statement, operation int, op *AssessedOperation)) *Assessment {
 	c.step++
 	if !c.marked {
 		c.mark = c.step
@@ -61,6 +67,13 @@ func (c *Catalog) Assess(f *File) *Assessment {
 		}
 		group := alterGroup(s)
 		c.budget = maxBodies
+		if see != nil {
+			n := 0
+			c.see = func(op *AssessedOperation) {
+				see(i, n, op)
+				n++
+			}
+		}
 		for j := range s.Operations {
 			c.run(&s.Operations[j], &as.Operations, group)
 		}
@@ -70,6 +83,7 @@ func (c *Catalog) Assess(f *File) *Assessment {
 		a.Transactional = a.Transactional && as.Transactional
 		a.Statements = append(a.Statements, as)
 	}
+	c.see = nil
 	for _, p := range f.Problems {
 		if p.Code == SyntaxProblem || p.Code == EncodingProblem {
 			c.Incomplete = true

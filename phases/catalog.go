@@ -38,7 +38,9 @@ type Catalog struct {
 	marked bool
 	// touched counts the objects ever made: an empty catalog knows nothing about the database.
 	touched int
-	depth   int
+	// see is told of each operation before it is applied; nil for nobody.
+	see   func(*AssessedOperation)
+	depth int
 	// budget is how many more operations the bodies that a statement runs may have.
 	budget int
 	idle   []*judgement

@@ -80,8 +80,9 @@ type Expr struct {
 	Cast *TypeName
 	// Ranges are the comparisons with constants that AND joins; Outside are those inside a NOT around all of them.
 	Ranges, Outside []Range
-	// Subquery is true when the expression holds a query.
-	Subquery bool
+	// Subquery is true when the expression holds a query, Stable when it reads the clock or the session's user by a keyword
+	// such as CURRENT_DATE.
+	Subquery, Stable bool
 	// Text is the normal form of the expression, for comparing two of them.
 	Text string
 }
@@ -342,6 +343,8 @@ const (
 	Conditional
 	// IfTable is IF EXISTS of ALTER TABLE itself; IfExists is then that of the column or constraint.
 	IfTable
+	// Local is the word LOCAL of SET.
+	Local
 )
 
 // Has reports whether all of the given flags are set.

@@ -28,7 +28,7 @@ type judgement struct {
 func (c *Catalog) run(op *Operation, out *[]AssessedOperation, group []Operation) {
 	switch op.Kind {
 	case "do", "prepare":
-		*out = append(*out, c.plain(op, op.Kind))
+		c.emit(out, c.plain(op, op.Kind))
 		if op.Kind == "prepare" {
 			c.prepared[op.On.Name] = op.Body
 			return
@@ -38,10 +38,10 @@ func (c *Catalog) run(op *Operation, out *[]AssessedOperation, group []Operation
 	case "execute":
 		body, ok := c.prepared[op.On.Name]
 		if !ok {
-			*out = append(*out, c.plain(op, Opaque))
+			c.emit(out, c.plain(op, Opaque))
 			return
 		}
-		*out = append(*out, c.plain(op, op.Kind))
+		c.emit(out, c.plain(op, op.Kind))
 		c.body(body, out)
 		return
 	}
@@ -52,13 +52,26 @@ func (c *Catalog) run(op *Operation, out *[]AssessedOperation, group []Operation
 	j.locks()
 	j.takes()
 	c.meet(op)
+	if c.see != nil {
+		c.see(&j.AssessedOperation)
+	}
 	c.apply(j)
 	*out = append(*out, j.AssessedOperation)
-	*out = append(*out, j.extra...)
+	for i := range j.extra {
+		c.emit(out, j.extra[i])
+	}
 	c.idle = append(c.idle, j)
 	if op.Query != nil {
 		c.calls(op, out)
 	}
+}
+
+// emit appends an operation that has nothing left to change in the catalog, and shows it to who watches.
+func (c *Catalog) emit(out *[]AssessedOperation, op AssessedOperation) {
+	if c.see != nil {
+		c.see(&op)
+	}
+	*out = append(*out, op)
 }
 
 // borrow gives an empty judgement, one that was used before if there is one: they are large and short-lived.
@@ -76,7 +89,7 @@ func (c *Catalog) borrow() *judgement {
 // body judges what a DO block or a function runs.
 func (c *Catalog) body(ops []Operation, out *[]AssessedOperation) {
 	if c.depth >= maxCalls {
-		*out = append(*out, c.plain(&Operation{}, Opaque))
+		c.emit(out, c.plain(&Operation{}, Opaque))
 		return
 	}
 	c.depth++
@@ -84,7 +97,7 @@ func (c *Catalog) body(ops []Operation, out *[]AssessedOperation) {
 	for i := range ops {
 		if c.budget--; c.budget <= 0 {
 			if c.budget == 0 {
-				*out = append(*out, c.plain(&Operation{}, Opaque))
+				c.emit(out, c.plain(&Operation{}, Opaque))
 			}
 			break
 		}
@@ -141,7 +154,7 @@ func (c *Catalog) call(op *Operation, use FunctionUse, out *[]AssessedOperation)
 	one := *op
 	one.On = Object{Kind: Function, Schema: use.Schema, Name: use.Name}
 	one.Query = nil
-	*out = append(*out, c.plain(&one, "call_unknown"))
+	c.emit(out, c.plain(&one, "call_unknown"))
 }
 
 // describe takes the row of the kind; a kind without a row is opaque.

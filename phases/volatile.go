@@ -78,3 +78,24 @@ func (c *Catalog) volatile(e *Expr) bool {
 // extensionFunction reports whether an extension that comes with PostgreSQL has the function. Whether the history made
 // the extension does not matter: it is often made by hand, and a function of ours by such a name would be in the catalog.
 func extensionFunction(use FunctionUse) bool { return extensionOfFunction(use.Name) != "" }
+
+// neverImmutable are functions of PostgreSQL none of whose forms is immutable (pg_proc.provolatile, the same on 14 to 18), as
+// far as people put them into indexes: an index must not hold what changes with the clock, the time zone or a setting.
+const neverImmutable = " now statement_timestamp transaction_timestamp clock_timestamp timeofday random gen_random_uuid " +
+	"to_char to_date current_setting current_user current_role session_user current_date current_time " +
+	"current_timestamp localtime localtimestamp current_schema current_catalog current_database nextval currval lastval " +
+	"concat concat_ws array_to_string set_config txid_current pg_backend_pid inet_client_addr uuid_generate_v4 uuid_generate_v1 " +
+	"unaccent "
+
+// mutable reports whether PostgreSQL refuses the function in an index: it is declared less than immutable.
+func (c *Catalog) mutable(use FunctionUse) bool {
+	if all := c.funcs(use.Schema, use.Name); len(all) > 0 {
+		for _, f := range all {
+			if f.Volatility == 'i' {
+				return false
+			}
+		}
+		return true
+	}
+	return (use.Schema == "" || use.Schema == "pg_catalog") && strings.Contains(neverImmutable, " "+use.Name+" ")
+}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/bitvault/pawl/lint"
 	"github.com/bitvault/pawl/migrate"
 	"github.com/bitvault/pawl/phases"
 	"github.com/bitvault/pawl/phases/parse"
@@ -56,8 +57,11 @@ their directory: what a statement does often depends on the schema that the earl
 type source struct {
 	path    string
 	context bool
-	file    *phases.File
-	err     error
+	// lint is true where the marks of other tools count: only what leads forward is parsed then.
+	lint   bool
+	file   *phases.File
+	layout *lint.Layout
+	err    error
 }
 
 // classifySources lists the files to read, in order: the whole directory, or the named files with what stands before
@@ -199,6 +203,10 @@ func readFiles(batch []source) {
 				src, err := os.ReadFile(batch[i].path)
 				if err != nil {
 					batch[i].err = err
+					continue
+				}
+				if batch[i].lint {
+					batch[i].file, batch[i].layout = parseFor(batch[i].path, src)
 					continue
 				}
 				batch[i].file = parse.File(batch[i].path, src)

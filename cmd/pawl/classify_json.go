@@ -2,15 +2,15 @@ package main
 
 import (
 	"strconv"
-	"unicode/utf8"
 
+	"github.com/bitvault/pawl/lint/report"
 	"github.com/bitvault/pawl/phases"
 )
 
 // appendFile writes one file of `pawl classify --format json`; docs/formats.md describes it.
 func appendFile(b []byte, a *phases.Assessment) []byte {
 	b = append(b, `{"path":`...)
-	b = appendString(b, a.File.Path)
+	b = report.AppendString(b, a.File.Path)
 	b = appendPhase(b, a.Phase)
 	b = append(b, `,"transactional":`...)
 	b = strconv.AppendBool(b, a.Transactional)
@@ -43,12 +43,12 @@ func appendFile(b []byte, a *phases.Assessment) []byte {
 
 func appendProblem(b []byte, p *phases.Problem) []byte {
 	b = append(b, `{"code":`...)
-	b = appendString(b, string(p.Code))
+	b = report.AppendString(b, string(p.Code))
 	b = append(b, `,"message":`...)
-	b = appendString(b, p.Message)
+	b = report.AppendString(b, p.Message)
 	if p.Hint != "" {
 		b = append(b, `,"hint":`...)
-		b = appendString(b, p.Hint)
+		b = report.AppendString(b, p.Hint)
 	}
 	b = append(b, ',')
 	b = appendSpan(b, p.Span)
@@ -59,7 +59,7 @@ func appendStatement(b []byte, s *phases.AssessedStatement) []byte {
 	b = append(b, '{')
 	b = appendSpan(b, s.Statement.Span)
 	b = append(b, `,"sql":`...)
-	b = appendString(b, s.Statement.Text)
+	b = report.AppendString(b, s.Statement.Text)
 	b = appendPhase(b, s.Phase)
 	b = append(b, `,"transactional":`...)
 	b = strconv.AppendBool(b, s.Transactional)
@@ -75,7 +75,7 @@ func appendStatement(b []byte, s *phases.AssessedStatement) []byte {
 
 func appendOperation(b []byte, op *phases.AssessedOperation) []byte {
 	b = append(b, `{"kind":`...)
-	b = appendString(b, string(op.Kind))
+	b = report.AppendString(b, string(op.Kind))
 	b = appendPhase(b, op.Phase)
 	b = append(b, `,"object":`...)
 	b = appendObject(b, op.On)
@@ -85,7 +85,7 @@ func appendOperation(b []byte, op *phases.AssessedOperation) []byte {
 			b = append(b, ',')
 		}
 		b = append(b, `{"relation":`...)
-		b = appendString(b, l.Relation)
+		b = report.AppendString(b, l.Relation)
 		b = append(b, `,"mode":"`...)
 		b = append(b, l.Mode.String()...)
 		b = append(b, `"}`...)
@@ -102,9 +102,9 @@ func appendOperation(b []byte, op *phases.AssessedOperation) []byte {
 		b = append(b, `{"object":`...)
 		b = appendObject(b, t.Object)
 		b = append(b, `,"uses":`...)
-		b = appendString(b, t.Uses.String())
+		b = report.AppendString(b, t.Uses.String())
 		b = append(b, `,"certainty":`...)
-		b = appendString(b, t.Certainty.String())
+		b = report.AppendString(b, t.Certainty.String())
 		if t.Everything {
 			b = append(b, `,"everything":true`...)
 		}
@@ -113,7 +113,7 @@ func appendOperation(b []byte, op *phases.AssessedOperation) []byte {
 	b = append(b, ']')
 	if op.Why != "" {
 		b = append(b, `,"why":`...)
-		b = appendString(b, op.Why)
+		b = report.AppendString(b, op.Why)
 	}
 	return append(b, '}')
 }
@@ -126,7 +126,7 @@ func appendPhase(b []byte, p phases.Phase) []byte {
 
 func appendObject(b []byte, o phases.Object) []byte {
 	b = append(b, `{"kind":`...)
-	b = appendString(b, string(o.Kind))
+	b = report.AppendString(b, string(o.Kind))
 	for _, f := range [...]struct{ name, value string }{{"schema", o.Schema}, {"relation", o.Relation}, {"column", o.Column}, {"name", o.Name}} {
 		if f.value == "" {
 			continue
@@ -134,7 +134,7 @@ func appendObject(b []byte, o phases.Object) []byte {
 		b = append(b, `,"`...)
 		b = append(b, f.name...)
 		b = append(b, `":`...)
-		b = appendString(b, f.value)
+		b = report.AppendString(b, f.value)
 	}
 	return append(b, '}')
 }
@@ -153,47 +153,4 @@ func appendPosition(b []byte, p phases.Position) []byte {
 	b = append(b, `,"column":`...)
 	b = strconv.AppendInt(b, int64(p.Column), 10)
 	return append(b, '}')
-}
-
-// appendString writes a JSON string. Text that is not UTF-8 gets the replacement character.
-func appendString(b []byte, s string) []byte {
-	const hex = "0123456789abcdef"
-	b = append(b, '"')
-	start := 0
-	for i := 0; i < len(s); {
-		c := s[i]
-		if c >= ' ' && c != '"' && c != '\\' && c < utf8.RuneSelf {
-			i++
-			continue
-		}
-		if c >= utf8.RuneSelf {
-			r, size := utf8.DecodeRuneInString(s[i:])
-			if r != utf8.RuneError || size > 1 {
-				i += size
-				continue
-			}
-			b = append(b, s[start:i]...)
-			b = append(b, "\ufffd"...)
-			i++
-			start = i
-			continue
-		}
-		b = append(b, s[start:i]...)
-		switch c {
-		case '"', '\\':
-			b = append(b, '\\', c)
-		case '\n':
-			b = append(b, '\\', 'n')
-		case '\t':
-			b = append(b, '\\', 't')
-		case '\r':
-			b = append(b, '\\', 'r')
-		default:
-			b = append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
-		}
-		i++
-		start = i
-	}
-	b = append(b, s[start:]...)
-	return append(b, '"')
 }

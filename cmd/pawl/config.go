@@ -45,8 +45,15 @@ func (a *app) configure(cmd *cobra.Command) error {
 	if first != nil {
 		return first
 	}
-	return oneOf("format", a.flags.format, "", "text", "json")
+	allowed := []string{"", "text", "json"}
+	if list, ok := cmd.Annotations[formatsAnnotation]; ok {
+		allowed = append(allowed[:1], strings.Split(list, ",")...)
+	}
+	return oneOf("format", a.flags.format, allowed...)
 }
+
+// formatsAnnotation is how a command says which formats it knows besides text and json.
+const formatsAnnotation = "pawl_formats"
 
 // readConfig gives the settings of pawl.yaml by the names of their flags: a key `window` under `gate` is --gate-window.
 func (a *app) readConfig(cmd *cobra.Command) (map[string]string, error) {
@@ -72,6 +79,12 @@ func (a *app) readConfig(cmd *cobra.Command) (map[string]string, error) {
 		c.PersistentFlags().VisitAll(func(f *pflag.Flag) { known[f.Name] = true })
 	})
 	values := map[string]string{}
+	if sub, ok := tree["lint"]; ok {
+		delete(tree, "lint")
+		if err := a.readLintConfig(path, sub, cmd, values); err != nil {
+			return nil, err
+		}
+	}
 	if err := flatten(path, "", tree, known, values); err != nil {
 		return nil, err
 	}

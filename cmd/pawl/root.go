@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
+	"github.com/bitvault/pawl/lint"
 	"github.com/bitvault/pawl/migrate"
 	"github.com/bitvault/pawl/phases/evidence"
 	"github.com/bitvault/pawl/phases/gate"
@@ -29,6 +30,8 @@ type app struct {
 	stdout, stderr io.Writer
 	env            func(string) (string, bool)
 	flags          sharedFlags
+	// lintConfig is the part of pawl.yaml under `lint`.
+	lintConfig lint.Config
 	// working is true for commands that work on a database for a while and tell about it as they go.
 	working bool
 }
@@ -53,6 +56,7 @@ holds a contract (a change that takes something away) until no release that runs
 Settings come from flags, then PAWL_… environment variables (--lock-deadline is PAWL_LOCK_DEADLINE), then pawl.yaml, then
 DATABASE_URL and the PG… variables of libpq.`,
 		Example: `  pawl new add users email                 # write the next migration file
+  pawl lint                                # what hurts in production, and how to do it safely
   pawl classify migrations/0042_x.sql      # what it does, to code and to traffic
   pawl migrate --manifest pawl.refs.json   # in the PreSync Job
   pawl status                              # what is applied, what is held, and why`,
@@ -85,7 +89,7 @@ DATABASE_URL and the PG… variables of libpq.`,
 		id   string
 		list []*cobra.Command
 	}{
-		{"write", []*cobra.Command{newNewCommand(a), newClassifyCommand(a)}},
+		{"write", []*cobra.Command{newNewCommand(a), newLintCommand(a), newExplainCommand(a), newClassifyCommand(a)}},
 		{"run", []*cobra.Command{newMigrateCommand(a), newVerifyCommand(a), newPlanCommand(a), newStatusCommand(a), newAdoptCommand(a), newResolveCommand(a), newDownCommand(a)}},
 		{"gate", []*cobra.Command{newGateCommand(a), newReleaseCommand(a), newAckCommand(a), newRefsCommand(a)}},
 	} {
@@ -153,6 +157,19 @@ func (a *app) logs() bool {
 		return false
 	}
 	return a.working && !terminal(a.stderr) && !terminal(a.stdout)
+}
+
+// width gives the columns of a terminal, at most what is comfortable to read; 0 for what is none.
+func width(w io.Writer) int {
+	f, ok := w.(*os.File)
+	if !ok {
+		return 0
+	}
+	columns, _, err := term.GetSize(int(f.Fd())) //nolint:gosec // descriptors are small
+	if err != nil {
+		return 0
+	}
+	return min(max(columns, 40), 120)
 }
 
 func terminal(w io.Writer) bool {

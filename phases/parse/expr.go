@@ -26,7 +26,7 @@ func expression(n *pg.Node) *phases.Expr {
 	c := collector{}
 	c.node(n)
 	e.Columns, e.Functions, e.Relations, e.Types = c.q.Columns, c.q.Functions, c.q.Reads, c.q.Types
-	e.Subquery = c.subquery
+	e.Subquery, e.Stable = c.subquery, c.stable
 	e.Constant = len(e.Columns) == 0 && len(e.Functions) == 0 && !c.stable && !c.subquery
 	slices.Sort(e.Columns)
 	e.Columns = slices.Compact(e.Columns)

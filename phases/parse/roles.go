@@ -168,5 +168,6 @@ func (s *statement) set(v *pg.VariableSetStmt) []phases.Operation {
 	if v.Kind == pg.VariableSetKind_VAR_RESET || v.Kind == pg.VariableSetKind_VAR_RESET_ALL || v.Kind == pg.VariableSetKind_VAR_SET_DEFAULT {
 		op.Kind, op.Roles = "reset", nil
 	}
+	op.Flags = flag(phases.Local, v.IsLocal)
 	return []phases.Operation{op}
 }

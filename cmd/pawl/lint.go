@@ -1,0 +1,325 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bitvault/pawl/lint"
+	"github.com/bitvault/pawl/lint/report"
+	"github.com/bitvault/pawl/migrate"
+	"github.com/bitvault/pawl/phases"
+	"github.com/bitvault/pawl/phases/parse"
+)
+
+// lintFlags are the flags of `pawl lint`.
+type lintFlags struct {
+	version      string
+	selected     []string
+	ignored      []string
+	failOn       string
+	transactions string
+	always       bool
+	fix, diff    bool
+}
+
+func newLintCommand(a *app) *cobra.Command {
+	var f lintFlags
+	cmd := &cobra.Command{
+		Use:   "lint [FILE|DIR…]",
+		Short: "Find in migrations what hurts in production",
+		Long: `lint reads migrations in order and tells what blocks traffic, breaks deployed code, loses data, fails, or cannot be told. What it says
+depends on the schema that the earlier files leave: an index on a table made in the same file is no hazard, one on a table
+with traffic is.
+
+Without arguments it reads the directory of --dir. Files given by name are judged after those that stand before them.
+A comment silences a finding where it is right as it is: -- pawl:allow RULE: reason`,
+		Example: `  pawl lint
+  pawl lint migrations/0042_drop_email.sql --pg-version 17
+  pawl lint --select style --ignore length-limit
+  pawl lint --fix                      # cure what can be cured mechanically
+  pawl explain blocking-index          # why, and how to do it safely`,
+		Annotations: map[string]string{formatsAnnotation: strings.Join(report.Formats(), ",")},
+		RunE: func(_ *cobra.Command, args []string) error {
+			return a.lint(args, &f)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.version, "pg-version", "", "PostgreSQL major to judge for (default the oldest supported, 14)")
+	flags.StringSliceVar(&f.selected, "select", nil, "rules or groups to switch on besides the defaults: a rule's name, style, strict, all")
+	flags.StringSliceVar(&f.ignored, "ignore", nil, "rules or groups to switch off")
+	flags.StringVar(&f.failOn, "fail-on", "warning", "the mildest severity that makes the exit code 1: info, warning, error or none")
+	flags.StringVar(&f.transactions, "transactions", "", "who runs the files: statement (nobody wraps them), file (pawl), always (a tool wraps every file)\n(default file where there is a pawl.yaml, else statement)")
+	flags.BoolVar(&f.always, "assume-in-transaction", false, "the same as --transactions=always")
+	flags.BoolVar(&f.fix, "fix", false, "write the mechanical cures into the files")
+	flags.BoolVar(&f.diff, "diff", false, "print what --fix would change, and change nothing")
+	for name, words := range map[string][]string{
+		"select": slices.Concat(lint.Groups(), lint.Names()), "ignore": slices.Concat(lint.Groups(), lint.Names()),
+		"fail-on": {"info", "warning", "error", "none"}, "transactions": {"statement", "file", "always"}, "pg-version": {"14", "15", "16", "17", "18"},
+	} {
+		_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
+	}
+	return cmd
+}
+
+// lintOptions turns flags and configuration into the linter's options.
+func (a *app) lintOptions(f *lintFlags) (lint.Options, lint.Severity, error) {
+	o := lint.Options{Config: a.lintConfig}
+	var err error
+	if o.Version, err = postgresMajor(f.version); err != nil {
+		return o, 0, err
+	}
+	if err := oneOf("transactions", f.transactions, "", string(lint.ByStatement), string(lint.ByFile), string(lint.Always)); err != nil {
+		return o, 0, err
+	}
+	o.Transactions = lint.Transactions(f.transactions)
+	switch {
+	case f.always:
+		o.Transactions = lint.Always
+	case o.Transactions == "" && a.flags.config != "":
+		o.Transactions = lint.ByFile
+	}
+	o.Config.Select = slices.Concat(o.Config.Select, f.selected)
+	o.Config.Ignore = slices.Concat(o.Config.Ignore, f.ignored)
+	failOn := lint.Error + 1
+	if f.failOn != "none" {
+		if failOn, err = lint.ParseSeverity(f.failOn); err != nil || failOn == lint.Off {
+			return o, 0, &usageError{message: fmt.Sprintf("--fail-on is %q, and must be one of info, warning, error, none", f.failOn)}
+		}
+	}
+	return o, failOn, nil
+}
+
+// postgresMajor reads a version such as 17 or 17.2; empty is 0.
+func postgresMajor(text string) (int, error) {
+	if text == "" {
+		return 0, nil
+	}
+	major, _, _ := strings.Cut(text, ".")
+	n, err := strconv.Atoi(major)
+	if err != nil || n < 14 || n > 18 {
+		return 0, &usageError{message: fmt.Sprintf("--pg-version %s: pawl knows PostgreSQL 14 to 18", text)}
+	}
+	return n, nil
+}
+
+// lint judges the files and reports what it finds.
+func (a *app) lint(args []string, f *lintFlags) error {
+	options, failOn, err := a.lintOptions(f)
+	if err != nil {
+		return err
+	}
+	sources, err := lintSources(a.flags.dir, args)
+	if err != nil {
+		return err
+	}
+	linter, err := lint.New(options)
+	if err != nil {
+		return &usageError{message: err.Error(), hint: "`pawl explain` lists the rules"}
+	}
+	if f.fix || f.diff {
+		return a.lintFix(linter, sources, f.diff)
+	}
+	w, err := report.New(a.flags.format, a.stdout, report.Options{Color: a.color(a.stdout), Width: width(a.stdout)})
+	if err != nil {
+		return &usageError{message: err.Error()}
+	}
+	if err := w.Begin(); err != nil {
+		return err
+	}
+	failed := false
+	unread, err := eachLinted(linter, sources, func(s *lint.Source, found []lint.Finding) error {
+		for i := range found {
+			failed = failed || found[i].Severity >= failOn
+			if err := w.Finding(&found[i], s.File.Text); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := w.End(linter.Summary()); err != nil {
+		return err
+	}
+	switch {
+	case len(unread) > 0:
+		return &usageError{message: strings.Join(unread, "\n      ")}
+	case failed:
+		return silentError{exitRefused}
+	}
+	return nil
+}
+
+// eachLinted reads the files on all cores, a window at a time so that memory stays bounded, judges them in order, and hands over the
+// findings of each. A file that cannot be read hides no other: the errors are given at the end.
+func eachLinted(linter *lint.Linter, sources []source, see func(*lint.Source, []lint.Finding) error) (unread []string, err error) {
+	const window = 32
+	if len(sources) > window {
+		// Parsing makes short-lived garbage only. The limit is where the collector begins to work harder.
+		defer debug.SetGCPercent(debug.SetGCPercent(400))
+		defer debug.SetMemoryLimit(debug.SetMemoryLimit(28 << 20))
+	}
+	for start := 0; start < len(sources); start += window {
+		batch := sources[start:min(start+window, len(sources))]
+		readFiles(batch)
+		for i := range batch {
+			s := &batch[i]
+			if s.err != nil {
+				unread = append(unread, fmt.Sprintf("read %s: %v", s.path, pathCause(s.err)))
+				continue
+			}
+			one := &lint.Source{File: s.file, Layout: s.layout}
+			if s.context {
+				linter.Learn(one)
+			} else if err := see(one, linter.Check(one)); err != nil {
+				return nil, err
+			}
+			s.file, s.layout = nil, nil
+		}
+	}
+	return unread, nil
+}
+
+// lintSources lists the files to judge, in order, with those that they build on. Unlike classifySources it goes into directories: some
+// tools keep each migration in one of its own.
+func lintSources(dir string, args []string) ([]source, error) {
+	if len(args) == 0 {
+		args = []string{dir}
+	}
+	var out []source
+	seen := map[string]int{}
+	add := func(path string, context bool) {
+		if i, ok := seen[path]; ok {
+			out[i].context = out[i].context && context
+			return
+		}
+		seen[path] = len(out)
+		out = append(out, source{path: path, context: context, lint: true})
+	}
+	for _, arg := range args {
+		info, err := os.Stat(arg)
+		if err != nil {
+			return nil, &usageError{message: fmt.Sprintf("read %s: %v", arg, pathCause(err))}
+		}
+		if info.IsDir() {
+			list, err := treeFiles(arg)
+			if err != nil {
+				return nil, err
+			}
+			if len(list) == 0 {
+				return nil, &usageError{message: fmt.Sprintf("there are no .sql files in %s", arg)}
+			}
+			for _, path := range list {
+				add(path, false)
+			}
+			continue
+		}
+		for _, path := range filesBefore(filepath.Clean(arg)) {
+			add(path, true)
+		}
+		add(filepath.Clean(arg), false)
+	}
+	return out, nil
+}
+
+// filesBefore lists the migrations that stand before a file: those of its directory with lower versions, or of its directory's
+// siblings where each has one of its own.
+func filesBefore(file string) []string {
+	name, root := file, filepath.Dir(file)
+	if !fileVersion.MatchString(filepath.Base(name)) {
+		name, root = filepath.Dir(file), filepath.Dir(filepath.Dir(file))
+		if !fileVersion.MatchString(filepath.Base(name)) {
+			return nil
+		}
+	}
+	list, err := treeFiles(root)
+	if err != nil {
+		return nil
+	}
+	at := slices.Index(list, file)
+	if at < 0 {
+		return nil
+	}
+	return slices.DeleteFunc(list[:at], func(path string) bool {
+		rest, err := filepath.Rel(root, path)
+		return err != nil || !fileVersion.MatchString(strings.Split(filepath.ToSlash(rest), "/")[0])
+	})
+}
+
+// treeFiles lists the .sql files of a directory and of those below it, each directory in the order of the versions in its names.
+// Links to directories are not followed, so that none can lead in a circle.
+func treeFiles(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, &usageError{message: fmt.Sprintf("read %s: %v", dir, pathCause(err))}
+	}
+	type entry struct {
+		fs.DirEntry
+		version migrate.Version
+		ok      bool
+	}
+	var list []entry
+	for _, e := range entries {
+		name := e.Name()
+		if strings.HasPrefix(name, ".") || name == "node_modules" || !e.IsDir() && !strings.HasSuffix(name, ".sql") {
+			continue
+		}
+		one := entry{DirEntry: e}
+		if m := fileVersion.FindStringSubmatch(name); m != nil {
+			one.version, one.ok = migrate.ParseVersion(m[1])
+		}
+		list = append(list, one)
+	}
+	slices.SortStableFunc(list, func(x, y entry) int {
+		if x.ok && y.ok {
+			if c := x.version.Compare(y.version); c != 0 {
+				return c
+			}
+		}
+		return cmp.Compare(x.Name(), y.Name())
+	})
+	var out []string
+	for _, e := range list {
+		path := filepath.Join(dir, e.Name())
+		if e.IsDir() {
+			below, err := treeFiles(path)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, below...)
+			continue
+		}
+		if _, layout := lint.Read(path, nil); !layout.Down {
+			out = append(out, path)
+		}
+	}
+	return out, nil
+}
+
+// parseFor parses a file as lint wants it: without the part that leads back.
+func parseFor(path string, src []byte) (*phases.File, *lint.Layout) {
+	text, layout := lint.Read(path, src)
+	return parse.File(path, text), layout
+}
+
+// color reports whether a writer shows colours.
+func (a *app) color(w io.Writer) bool {
+	if no, ok := a.env("NO_COLOR"); ok && no != "" {
+		return false
+	}
+	if t, _ := a.env("TERM"); t == "dumb" {
+		return false
+	}
+	return terminal(w)
+}

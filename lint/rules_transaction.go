@@ -1,0 +1,436 @@
+package lint
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/bitvault/pawl/phases"
+)
+
+var transactionRules = []Rule{
+	{
+		Name: "concurrent-in-transaction", Severity: Error, File: func(f *File) {
+			f.refused(func(op *phases.AssessedOperation) bool { return op.Flags.Has(phases.Concurrently) })
+		},
+		Summary: "a CONCURRENTLY statement in a transaction",
+		Help:    "Take it out of BEGIN … COMMIT, into a file of its own; where another tool wraps files, say there that this one is not to be wrapped (`-- +goose NO TRANSACTION`, `-- migrate:up transaction:false`, …).",
+	},
+	{
+		Name: "refused-in-transaction", Severity: Error, File: func(f *File) {
+			f.refused(func(op *phases.AssessedOperation) bool { return !op.Flags.Has(phases.Concurrently) })
+		},
+		Summary: "a statement that PostgreSQL refuses in a transaction",
+		Help:    "Take it out of BEGIN … COMMIT, into a file of its own.",
+	},
+	{
+		Name: "validated-in-same-statement", Severity: Error, Kinds: kinds("validate_constraint", "validate_check", "validate_not_null", "validate_foreign_key"), When: func(o *Op) bool { return scans(o) && o.addsInSame() },
+		Summary: "NOT VALID and VALIDATE in one ALTER TABLE",
+		Message: "VALIDATE in the ALTER TABLE that adds the constraint reads the table under the stronger lock of the addition: NOT VALID gains nothing",
+		Help:    "VALIDATE CONSTRAINT in the next file, in a transaction of its own.",
+	},
+	{
+		Name: "validated-under-lock", Severity: Error, File: underLock("validated-under-lock"),
+		Summary: "VALIDATE CONSTRAINT while its transaction holds a stronger lock",
+		Help:    "VALIDATE CONSTRAINT in a file of its own: alone it lets reads and writes go on.",
+	},
+	{
+		Name: "backfill-under-lock", Severity: Error, File: underLock("backfill-under-lock"),
+		Summary: "rows changed while the transaction holds a lock that makes others wait",
+		Help:    "Change the rows in a later file with `-- pawl:backfill table=… batch=1000`.",
+	},
+	{
+		Name: "slow-under-lock", Severity: Error, File: underLock("slow-under-lock"),
+		Summary: "a table read or rewritten while the transaction holds a lock that makes others wait",
+		Help:    "Put what takes long into a file of its own, before the lock or after it.",
+	},
+	{
+		Name: "several-locked-tables", Severity: Off, File: severalTables,
+		Summary: "strong locks on several tables in one transaction",
+		Help:    "One table per file: the locks are held for less time, and no two transactions can wait for each other.",
+	},
+	{
+		Name: "enum-value-in-transaction", Severity: Error, File: enumInTransaction,
+		Summary: "a new value of an enum used in the transaction that adds it",
+		Help:    "ALTER TYPE … ADD VALUE in a file of its own; use the value in a later one.",
+	},
+	{
+		Name: "nested-transaction", Severity: Warning, File: nested,
+		Summary: "BEGIN inside a transaction",
+		Help:    "PostgreSQL has no nested transactions: take the BEGIN out, or use SAVEPOINT.",
+	},
+	{
+		Name: "open-transaction", Severity: Error, File: unclosed,
+		Summary: "BEGIN without COMMIT",
+		Help:    "Add COMMIT; or take BEGIN out, the file runs in one transaction anyway.",
+	},
+	{
+		Name: "disabled-lock-timeout", Severity: Error, File: disabledTimeout,
+		Summary: "lock_timeout switched off before a strong lock",
+		Help:    "Leave lock_timeout to pawl, which tries with short ones and lets others through in between; elsewhere `SET lock_timeout = '300ms'`.",
+	},
+	{
+		Name: "ineffective-set-local", Severity: Warning, File: setLocal,
+		Summary: "SET LOCAL outside of a transaction",
+		Help:    "Write SET, or BEGIN first.",
+	},
+	{
+		Name: "missing-lock-timeout", Severity: Off, File: missingTimeout("lock_timeout"),
+		Summary: "a strong lock without a lock_timeout before it",
+		Help:    "`SET lock_timeout = '300ms'` at the head of the file, where another tool than pawl runs it: everybody queues behind a lock that waits.",
+	},
+	{
+		Name: "long-lock-timeout", Severity: Off, File: longTimeout,
+		Summary: "a lock_timeout of more than two seconds",
+		Help:    "Keep it under a second and try again: traffic waits that long behind the statement that waits.",
+	},
+	{
+		Name: "short-build-timeout", Severity: Off, File: shortBuild,
+		Summary: "a concurrent build or a validation under a statement_timeout",
+		Help:    "`SET statement_timeout = 0` before it: cut short, a concurrent build leaves an INVALID index behind.",
+	},
+	{
+		Name: "crowded-file", Severity: Warning, File: crowded,
+		Summary: "several statements in a file that cannot be one transaction",
+		Help:    "One such statement per file: at most one can then be in doubt after a crash.",
+	},
+}
+
+// refused reports the statements that PostgreSQL refuses in the transaction that they stand in.
+func (f *File) refused(match func(*phases.AssessedOperation) bool) {
+	for i := range f.Assessment.Statements {
+		if f.Groups[i] == 0 || !f.Explicit[i] {
+			continue
+		}
+		for j := range f.Assessment.Statements[i].Operations {
+			op := &f.Assessment.Statements[i].Operations[j]
+			if op.Effect.NoTx && match(op) {
+				f.Report(i, f.Source.File.Statements[i].Span, op.Phase, "PostgreSQL refuses this in a transaction: "+op.Summary+", and has to commit in between", "")
+				break
+			}
+		}
+	}
+}
+
+// addsInSame reports whether the same ALTER TABLE adds the constraint that it validates.
+func (o *Op) addsInSame() bool {
+	return slices.ContainsFunc(o.File.Source.File.Statements[o.Statement].Operations, func(op phases.Operation) bool {
+		return strings.HasSuffix(string(op.Kind), "_not_valid") && (op.On.Name == o.On.Name || op.Constraint != nil && op.Constraint.Name == o.On.Name)
+	})
+}
+
+// held is a lock that a transaction has.
+type held struct {
+	mode      phases.Lock
+	relation  string
+	statement int
+}
+
+// underLock reports what takes long while an earlier statement of the transaction has left it with a lock that makes others wait.
+func underLock(rule string) func(*File) {
+	return func(f *File) {
+		group, locks := 0, []held(nil)
+		for i := range f.Assessment.Statements {
+			if f.Groups[i] != group {
+				group, locks = f.Groups[i], locks[:0]
+			}
+			if group == 0 {
+				continue
+			}
+			s := &f.Assessment.Statements[i]
+			if len(locks) > 0 {
+				for j := range s.Operations {
+					if op := &s.Operations[j]; takesLong(op) == rule {
+						l := locks[0]
+						for _, other := range locks {
+							if other.mode > l.mode {
+								l = other
+							}
+						}
+						f.Report(i, f.Source.File.Statements[i].Span, op.Phase, fmt.Sprintf("this takes as long as there are rows, while the transaction holds %s on %s since line %d, which blocks %s",
+							l.mode, l.relation, f.Source.File.Statements[l.statement].Span.Start.Line, l.mode.Blocks()), "")
+						break
+					}
+				}
+			}
+			for j := range s.Operations {
+				for _, l := range s.Operations[j].Locks {
+					if l.Mode.BlocksWrites() {
+						locks = append(locks, held{l.Mode, l.Relation, i})
+					}
+				}
+			}
+		}
+	}
+}
+
+// takesLong gives the rule for an operation whose time grows with the table; empty for the others.
+func takesLong(op *phases.AssessedOperation) string {
+	if op.New || !op.Effect.Scan && !op.Effect.Rewrite {
+		return ""
+	}
+	switch op.Kind {
+	case "validate_constraint", "validate_check", "validate_not_null", "validate_foreign_key":
+		return "validated-under-lock"
+	case "update", "update_all", "delete", "delete_all", "merge", "insert_select", "upsert_select":
+		return "backfill-under-lock"
+	case "select", "create_table_as", "copy_to", "analyze", "truncate", "create_materialized_view":
+		return ""
+	}
+	return "slow-under-lock"
+}
+
+func severalTables(f *File) {
+	group, seen := 0, map[string]bool{}
+	for i := range f.Assessment.Statements {
+		if f.Groups[i] != group {
+			group, seen = f.Groups[i], map[string]bool{}
+		}
+		if group == 0 {
+			continue
+		}
+		before := len(seen)
+		last := ""
+		for j := range f.Assessment.Statements[i].Operations {
+			for _, l := range f.Assessment.Statements[i].Operations[j].Locks {
+				if l.Mode == phases.AccessExclusive {
+					seen[l.Relation], last = true, l.Relation
+				}
+			}
+		}
+		if before > 0 && len(seen) > before {
+			f.Report(i, f.Source.File.Statements[i].Span, f.Assessment.Statements[i].Phase, "the transaction holds a lock on another table when it asks for "+last, "")
+		}
+	}
+}
+
+func enumInTransaction(f *File) {
+	type value struct {
+		group int
+		text  string
+		on    phases.Object
+	}
+	var added []value
+	for i := range f.Assessment.Statements {
+		s := &f.Source.File.Statements[i]
+		for _, v := range added {
+			if v.group == f.Groups[i] && strings.Contains(s.Text, "'"+strings.ReplaceAll(v.text, "'", "''")+"'") && !slices.ContainsFunc(s.Operations, func(op phases.Operation) bool { return op.Kind == "add_enum_value" }) {
+				f.Report(i, s.Span, f.Assessment.Statements[i].Phase, "PostgreSQL refuses this: '"+v.text+"' was added to "+phases.Object{Schema: v.on.Schema, Name: v.on.Name}.String()+" in the same transaction, and cannot be used before it is committed", "")
+				break
+			}
+		}
+		if f.Groups[i] == 0 {
+			continue
+		}
+		for j := range f.Assessment.Statements[i].Operations {
+			op := &f.Assessment.Statements[i].Operations[j]
+			if op.Kind != "add_enum_value" {
+				continue
+			}
+			if def, fresh := f.Catalog.TypeOf(phases.TypeName{Schema: op.On.Schema, Name: op.On.Name}); def == nil || !fresh {
+				added = append(added, value{f.Groups[i], op.On.Column, op.On})
+			}
+		}
+	}
+}
+
+func nested(f *File) {
+	open := f.Wraps || f.Options.Transactions == Always
+	for i := range f.Source.File.Statements {
+		s := &f.Source.File.Statements[i]
+		switch s.Control {
+		case "begin":
+			if open {
+				f.Report(i, s.Span, phases.Expand, "a transaction is open already: PostgreSQL only warns, and the next COMMIT ends all of it", "")
+			}
+			open = true
+		case "commit", "rollback":
+			open = chain.MatchString(strings.TrimSpace(s.Text))
+		}
+	}
+}
+
+func unclosed(f *File) {
+	at := -1
+	for i := range f.Source.File.Statements {
+		s := &f.Source.File.Statements[i]
+		switch s.Control {
+		case "begin":
+			if at < 0 {
+				at = i
+			}
+		case "commit", "rollback", "prepare transaction":
+			at = -1
+			if chain.MatchString(strings.TrimSpace(s.Text)) {
+				at = i
+			}
+		}
+	}
+	if at >= 0 && !f.Wraps {
+		f.Report(at, f.Source.File.Statements[at].Span, phases.Expand, "this transaction is never committed: what the file does is lost, or stays locked for as long as the session lives", "")
+	}
+}
+
+// milliseconds reads a timeout as PostgreSQL does; ok is false for what is no number.
+func milliseconds(text string) (ms float64, ok bool) {
+	text = strings.Trim(strings.TrimSpace(text), "'\"")
+	n := 0
+	for n < len(text) && (text[n] >= '0' && text[n] <= '9' || text[n] == '.') {
+		n++
+	}
+	v, err := strconv.ParseFloat(text[:n], 64)
+	if err != nil {
+		return 0, false
+	}
+	switch strings.TrimSpace(text[n:]) {
+	case "", "ms":
+	case "us":
+		v /= 1000
+	case "s":
+		v *= 1000
+	case "min":
+		v *= 60 * 1000
+	case "h":
+		v *= 60 * 60 * 1000
+	case "d":
+		v *= 24 * 60 * 60 * 1000
+	default:
+		return 0, false
+	}
+	return v, true
+}
+
+// setting gives what a statement does to a parameter: its value in milliseconds, 0 for off or reset; ok is false where it does nothing to it.
+func setting(op *phases.AssessedOperation, name string) (ms float64, ok bool) {
+	if len(op.Names) == 0 || op.Names[0] != name && (op.Kind != "reset" || op.Names[0] != "" && op.Names[0] != "all") {
+		return 0, false
+	}
+	switch op.Kind {
+	case "reset":
+		return 0, true
+	case "set":
+		return milliseconds(op.Text)
+	}
+	return 0, false
+}
+
+// strongLock gives the first operation of a statement that makes others wait on a table which was there before.
+func strongLock(s *phases.AssessedStatement) *phases.AssessedOperation {
+	for j := range s.Operations {
+		for _, l := range s.Operations[j].Locks {
+			if l.Mode.BlocksWrites() {
+				return &s.Operations[j]
+			}
+		}
+	}
+	return nil
+}
+
+func disabledTimeout(f *File) {
+	off := -1
+	for i := range f.Assessment.Statements {
+		s := &f.Assessment.Statements[i]
+		for j := range s.Operations {
+			if ms, ok := setting(&s.Operations[j], "lock_timeout"); ok {
+				off = -1
+				if ms == 0 {
+					off = i
+				}
+			}
+		}
+		if op := strongLock(s); op != nil && off >= 0 {
+			f.Report(off, f.Source.File.Statements[off].Span, op.Phase, fmt.Sprintf("without a lock_timeout the statement in line %d may wait without end, and everybody queues behind it", f.Source.File.Statements[i].Span.Start.Line), "")
+			off = -1
+		}
+	}
+}
+
+func setLocal(f *File) {
+	for i := range f.Assessment.Statements {
+		if f.Groups[i] != 0 {
+			continue
+		}
+		for j := range f.Assessment.Statements[i].Operations {
+			op := &f.Assessment.Statements[i].Operations[j]
+			if op.Kind == "set" && op.Flags.Has(phases.Local) {
+				f.Report(i, f.Source.File.Statements[i].Span, op.Phase, "SET LOCAL does nothing here: it ends with the transaction, and there is none", "")
+			}
+		}
+	}
+}
+
+func missingTimeout(name string) func(*File) {
+	return func(f *File) {
+		set := false
+		for i := range f.Assessment.Statements {
+			s := &f.Assessment.Statements[i]
+			for j := range s.Operations {
+				if ms, ok := setting(&s.Operations[j], name); ok {
+					set = ms > 0
+				}
+			}
+			if strings.Contains(f.Source.File.Statements[i].Text, "set_config('"+name+"'") {
+				set = true
+			}
+			if op := strongLock(s); op != nil && !set {
+				f.Report(i, f.Source.File.Statements[i].Span, op.Phase, "this waits for its lock without a "+name+", and everybody queues behind it", "", Edit{Path: f.Source.File.Path, Start: f.Source.File.Statements[i].Span.Start.Offset, End: f.Source.File.Statements[i].Span.Start.Offset, Text: "SET " + name + " = '300ms';\n"})
+				return
+			}
+		}
+	}
+}
+
+func longTimeout(f *File) {
+	for i := range f.Assessment.Statements {
+		for j := range f.Assessment.Statements[i].Operations {
+			if ms, ok := setting(&f.Assessment.Statements[i].Operations[j], "lock_timeout"); ok && ms > 2000 {
+				f.Report(i, f.Source.File.Statements[i].Span, phases.Expand, "traffic may stand still for that long: whoever comes after the statement that waits for its lock waits with it", "")
+			}
+		}
+	}
+}
+
+func shortBuild(f *File) {
+	limit := 0.0
+	for i := range f.Assessment.Statements {
+		s := &f.Assessment.Statements[i]
+		for j := range s.Operations {
+			op := &s.Operations[j]
+			if ms, ok := setting(op, "statement_timeout"); ok {
+				limit = ms
+			}
+			if limit > 0 && op.Effect.Scan && (op.Flags.Has(phases.Concurrently) || takesLong(op) == "validated-under-lock") {
+				f.Report(i, f.Source.File.Statements[i].Span, op.Phase, "this takes as long as there are rows, and is cut short by the statement_timeout set above", "")
+				break
+			}
+		}
+	}
+}
+
+// crowded looks at files that pawl runs: where several statements cannot share a transaction, a crash may leave any of them half done.
+func crowded(f *File) {
+	if f.Options.Transactions != ByFile && !f.managed() || f.Assessment.Transactional {
+		return
+	}
+	n := 0
+	for i := range f.Assessment.Statements {
+		if f.Groups[i] != 0 || len(f.Assessment.Statements[i].Operations) == 0 {
+			continue
+		}
+		if settles(&f.Assessment.Statements[i]) {
+			continue
+		}
+		if n++; n == 2 {
+			f.Report(i, f.Source.File.Statements[i].Span, f.Assessment.Statements[i].Phase, "this file cannot be one transaction: a crash between its statements leaves it half done", "")
+			return
+		}
+	}
+}
+
+// settles reports whether a statement only sets parameters.
+func settles(s *phases.AssessedStatement) bool {
+	return !slices.ContainsFunc(s.Operations, func(op phases.AssessedOperation) bool {
+		return op.Kind != "set" && op.Kind != "reset" && op.Kind != "session"
+	})
+}
