@@ -30,8 +30,10 @@ or, with --after and --refs, against the given manifests and without a database 
 Exit codes: 0 everything is allowed; 1 something is blocked; 3 something is not known.`,
 		Example: `  pawl gate                                                      # against the ledger's releases
   pawl gate --after 0041 --refs gateway.json --refs worker.json  # offline: files up to 0041 are deployed
+  pawl gate --format markdown                                    # for a comment on the pull request
   pawl gate --after 0041 --refs gateway.json --shadow embedded   # and PostgreSQL judges every statement`,
-		Args: cobra.NoArgs,
+		Args:        cobra.NoArgs,
+		Annotations: map[string]string{formatsAnnotation: "text,json,markdown"},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			offline := after != "" || len(refs) > 0
 			if offline && (after == "" || len(refs) == 0) {
@@ -47,13 +49,16 @@ Exit codes: 0 everything is allowed; 1 something is blocked; 3 something is not 
 			if err != nil {
 				return err
 			}
-			if a.json() {
+			switch {
+			case a.json():
 				if err := writeJSON(a.stdout, struct {
 					Version    int             `json:"version"`
 					Migrations []migrationJSON `json:"migrations"`
 				}{1, list}); err != nil {
 					return err
 				}
+			case a.markdown():
+				markdown(a.stdout, "pawl", list)
 			}
 			return verdictOf(list)
 		},
@@ -112,19 +117,19 @@ func (a *app) gateOnline(ctx context.Context, r *runFlags) ([]migrationJSON, err
 		if h.Behind != "" {
 			j.Behind, j.Because, j.Verdict = string(h.Behind), h.Because, gate.Unknown.String()
 		}
-		if !a.json() {
+		if a.text() {
 			printHeld(a.stdout, h)
 		}
 		list = append(list, j)
 	}
-	if len(list) == 0 && !a.json() {
+	if len(list) == 0 && a.text() {
 		fmt.Fprintln(a.stdout, "nothing is pending")
 	}
 	return list, nil
 }
 
 func (a *app) printDecision(m *migrate.Migration, phase phases.Phase, d gate.Decision, asked bool) {
-	if a.json() {
+	if !a.text() {
 		return
 	}
 	word := "allowed"
@@ -137,7 +142,7 @@ func (a *app) printDecision(m *migrate.Migration, phase phases.Phase, d gate.Dec
 	}
 	fmt.Fprintln(a.stdout, line)
 	if d.Verdict > gate.Unaffected {
-		printFindings(a.stdout, d)
+		explain(d).print(a.stdout)
 	}
 }
 

@@ -144,20 +144,29 @@ func costs(rewrite, scan bool) string {
 
 func newStatusCommand(a *app) *cobra.Command {
 	var r runFlags
-	var exit, releases bool
+	var exit, releases, all bool
+	var decision string
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show what is applied, held and pending",
 		Example: `  pawl status
-  pawl status --exit-code      # exit 1 if anything is pending or held
-  pawl status --format json`,
-		Args: cobra.NoArgs,
+  pawl status --exit-code                          # exit 1 if anything is pending or held
+  pawl status --releases                           # who runs, until when, and which held contracts that holds back
+  pawl status --decision 0042                      # what the gate decided last, with its evidence
+  pawl status --decision 0042 --format markdown`,
+		Args:        cobra.NoArgs,
+		Annotations: map[string]string{formatsAnnotation: "text,json,markdown"},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			m, err := a.migrator(&r)
 			if err != nil {
 				return err
 			}
-			if releases {
+			switch {
+			case decision != "":
+				return a.showDecisions(cmd.Context(), m, decision, all)
+			case a.markdown():
+				return &usageError{message: "--format markdown goes with --decision"}
+			case releases:
 				return a.listReleases(cmd.Context(), m)
 			}
 			s, changed := m.Status(cmd.Context())
@@ -179,6 +188,8 @@ func newStatusCommand(a *app) *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&exit, "exit-code", false, "exit with 1 unless every migration is applied")
 	cmd.Flags().BoolVar(&releases, "releases", false, "show consumers and releases instead of migrations")
+	cmd.Flags().StringVar(&decision, "decision", "", "show what the gate decided on this version, with its evidence and acknowledgements")
+	cmd.Flags().BoolVar(&all, "all", false, "with --decision: every decision on it, not the newest alone")
 	r.policy(cmd.Flags())
 	return cmd
 }

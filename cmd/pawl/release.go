@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -122,6 +124,10 @@ func (a *app) listReleases(ctx context.Context, m *migrate.Migrator) error {
 	if err != nil {
 		return err
 	}
+	back, err := m.HeldBack(ctx)
+	if err != nil {
+		return err
+	}
 	manifests := map[[2]string]*gate.Manifest{}
 	for _, r := range snapshot.Evidence.Releases {
 		manifests[[2]string{r.Consumer, r.ID}] = r.Manifest
@@ -135,10 +141,19 @@ func (a *app) listReleases(ctx context.Context, m *migrate.Migrator) error {
 			Eligible bool               `json:"eligible"`
 			Why      []gate.Eligibility `json:"why"`
 			Until    *time.Time         `json:"until,omitempty"`
+			// HoldsBack are the versions of the held migrations that this release holds back, as of the last run.
+			HoldsBack []string `json:"holds_back"`
+			Manifest  string   `json:"manifest,omitempty"`
 		}
 		list := []release{}
 		for _, s := range snapshot.States {
-			j := release{s.Consumer, s.ID, s.Last, s.Since, s.Eligible(), append([]gate.Eligibility{}, s.Why...), nil}
+			j := release{s.Consumer, s.ID, s.Last, s.Since, s.Eligible(), append([]gate.Eligibility{}, s.Why...), nil, []string{}, ""}
+			for _, e := range back[[2]string{s.Consumer, s.ID}] {
+				j.HoldsBack = append(j.HoldsBack, labelOf(e))
+			}
+			if s.Eligible() {
+				j.Manifest = manifestWord(manifests[[2]string{s.Consumer, s.ID}])
+			}
 			if !s.Until.IsZero() {
 				j.Until = &s.Until
 			}
@@ -154,7 +169,7 @@ func (a *app) listReleases(ctx context.Context, m *migrate.Migrator) error {
 		return nil
 	}
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "CONSUMER\tRELEASE\tSTATE\tSINCE\tMAY RUN\tMANIFEST")
+	fmt.Fprintln(w, "CONSUMER\tRELEASE\tSTATE\tSINCE\tMAY RUN\tMANIFEST\tHOLDS BACK")
 	for _, s := range snapshot.States {
 		may, manifest := "no", "-"
 		if s.Eligible() {
@@ -162,16 +177,37 @@ func (a *app) listReleases(ctx context.Context, m *migrate.Migrator) error {
 			if !s.Until.IsZero() {
 				may = "until " + s.Until.UTC().Format("2006-01-02 15:04 MST")
 			}
-			switch m := manifests[[2]string{s.Consumer, s.ID}]; {
-			case m == nil:
+			m := manifests[[2]string{s.Consumer, s.ID}]
+			manifest = manifestWord(m)
+			if m == nil {
 				manifest = "MISSING"
-			case !m.Complete:
-				manifest = fmt.Sprintf("partial, %d statements", len(m.Queries))
-			default:
-				manifest = fmt.Sprintf("complete, %d statements", len(m.Queries))
+			} else {
+				manifest += fmt.Sprintf(", %d statements", len(m.Queries))
 			}
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", s.Consumer, s.ID, s.Last, s.Since.UTC().Format("2006-01-02 15:04 MST"), may, manifest)
+		holds := make([]string, 0, 1)
+		for _, e := range back[[2]string{s.Consumer, s.ID}] {
+			holds = append(holds, labelOf(e))
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", s.Consumer, s.ID, s.Last, minute(s.Since), may, manifest, cmp.Or(strings.Join(holds, ", "), "-"))
 	}
 	return w.Flush()
+}
+
+func manifestWord(m *gate.Manifest) string {
+	switch {
+	case m == nil:
+		return "missing"
+	case !m.Complete:
+		return evidence.Partial
+	}
+	return evidence.Complete
+}
+
+// labelOf gives a version as the file's name writes it.
+func labelOf(e migrate.Entry) string {
+	if label, _, ok := strings.Cut(e.Name, "_"); ok {
+		return label
+	}
+	return string(e.Version)
 }

@@ -56,7 +56,7 @@ func printEvent(w io.Writer, event migrate.Event) {
 	case migrate.Applied:
 		fmt.Fprintf(w, "applied   %-9s %s (%s)\n", e.Phase, e.Migration.Name, round(e.Duration))
 		if e.Decision != nil && e.Decision.Verdict > gate.Unaffected {
-			printFindings(w, *e.Decision)
+			explain(*e.Decision).print(w)
 		}
 	case migrate.HeldBack:
 		printHeld(w, e.Held)
@@ -92,100 +92,7 @@ func printHeld(w io.Writer, h migrate.Held) {
 		fmt.Fprintf(w, "  stands behind %s, which is held: %s\n", h.Behind, h.Because)
 		return
 	}
-	printFindings(w, h.Decision)
-}
-
-// printFindings explains a decision: for each release what stands in the way, each use with its place, then what to do.
-// Findings that are milder than the verdict are counted only; JSON has them all.
-func printFindings(w io.Writer, d gate.Decision) {
-	type key struct{ consumer, release string }
-	var order []key
-	groups := map[key][]gate.Finding{}
-	milder := 0
-	seen := map[string]bool{}
-	for _, f := range d.Findings {
-		if !d.Allowed && d.Verdict >= gate.Unknown && f.Verdict < gate.Unknown {
-			milder++
-			continue
-		}
-		// One statement that meets several things which a migration takes is told once.
-		place := fmt.Sprint(f.Consumer, f.Release, f.Site, f.Query)
-		if f.Query != "" && seen[place] {
-			continue
-		}
-		seen[place] = true
-		k := key{f.Consumer, f.Release}
-		if groups[k] == nil {
-			order = append(order, k)
-		}
-		groups[k] = append(groups[k], f)
-	}
-	for _, k := range order {
-		printGroup(w, k.consumer, k.release, groups[k], d.Allowed)
-	}
-	if milder > 0 {
-		fmt.Fprintf(w, "  and %d uses of which only the values decide whether they still work\n", milder)
-	}
-	for _, a := range d.Acknowledged() {
-		fmt.Fprintf(w, "  acknowledged: %s not needing %s, by %s\n", consumerName(a.Consumer, a.Release), a.Object, acknowledgedBy(a))
-	}
-	if until := d.Until(); !until.IsZero() && !d.Allowed {
-		fmt.Fprintf(w, "  by time alone it can pass after %s\n", until.UTC().Format("2006-01-02 15:04:05 MST"))
-	}
-}
-
-func printGroup(w io.Writer, consumer, release string, list []gate.Finding, allowed bool) {
-	if consumer != "" {
-		fmt.Fprintf(w, "  %s@%s: %s\n", consumer, release, why(list[0]))
-	}
-	most := 4
-	if allowed {
-		most = 1
-	}
-	for i, f := range list {
-		if i == most {
-			fmt.Fprintf(w, "    … and %d more\n", len(list)-most)
-			break
-		}
-		place := ""
-		if f.Site.File != "" {
-			place = fmt.Sprintf("%s:%d: ", f.Site.File, f.Site.Line)
-		}
-		verdict := f.Verdict.String()
-		if f.Acknowledged != nil {
-			verdict += " (acknowledged)"
-		}
-		fmt.Fprintf(w, "    %-8s %s%s\n", verdict, place, f.Message)
-		if f.Query != "" && !allowed {
-			fmt.Fprintf(w, "             %s\n", oneLine(f.Query))
-		}
-	}
-	if next := list[0].Next; next != "" && !allowed {
-		fmt.Fprintf(w, "    next: %s\n", next)
-	}
-}
-
-// acknowledgedBy says who answers for a finding, since when, until when and why.
-func acknowledgedBy(a gate.Acknowledgement) string {
-	return fmt.Sprintf("%s on %s, until %s: %s (%d)", a.By, minute(a.At), minute(a.Until), a.Reason, a.ID)
-}
-
-func why(f gate.Finding) string {
-	if len(f.Why) == 0 {
-		return "not known where it runs"
-	}
-	parts := make([]string, len(f.Why))
-	for i, w := range f.Why {
-		parts[i] = string(w)
-	}
-	text := strings.Join(parts, ", ")
-	if !f.Since.IsZero() {
-		text += " since " + f.Since.UTC().Format("2006-01-02 15:04 MST")
-	}
-	if !f.Until.IsZero() {
-		text += ", until " + f.Until.UTC().Format("2006-01-02 15:04 MST")
-	}
-	return text
+	explain(h.Decision).print(w)
 }
 
 func oneLine(sql string) string {
@@ -325,13 +232,20 @@ type migrationJSON struct {
 	Behind   string                `json:"behind,omitempty"`
 	Because  string                `json:"because,omitempty"`
 	Findings []migrate.HeldFinding `json:"findings,omitzero"`
+	// Until is when the decision can turn into an allowance by time alone.
+	Until *time.Time `json:"until,omitempty"`
 }
 
 func decisionJSON(m *migrate.Migration, phase phases.Phase, d gate.Decision) migrationJSON {
-	return migrationJSON{
+	j := migrationJSON{
 		Path: m.Path, Name: m.Name, Version: m.Label, Phase: phase, Allowed: &d.Allowed, Verdict: d.Verdict.String(),
 		Findings: migrate.FindingsOf(d),
 	}
+	if until := d.Until(); !until.IsZero() && !d.Allowed {
+		until = until.UTC()
+		j.Until = &until
+	}
+	return j
 }
 
 func label(m *migrate.Migration, v migrate.Version) string {

@@ -78,9 +78,14 @@ DATABASE_URL and the PG… variables of libpq.`,
 	f.StringVar(&a.flags.databaseURL, "database-url", "", "PostgreSQL URL or libpq connection string; a direct one, not a pooler's")
 	f.StringVar(&a.flags.databaseURLFile, "database-url-file", "", "file that holds the URL, such as a mounted Secret")
 	f.StringVar(&a.flags.environment, "env", "", "what a new database is stamped as: production (the default) or dev")
-	f.StringVar(&a.flags.format, "format", "", "output format: text or json (default: text on a terminal; logs are JSON elsewhere)")
+	f.StringVar(&a.flags.format, "format", "", "output format: text or json, with some commands markdown (default: text on a terminal; logs are JSON elsewhere)")
 	_ = cmd.RegisterFlagCompletionFunc("env", cobra.FixedCompletions([]string{"production", "dev"}, cobra.ShellCompDirectiveNoFileComp))
-	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("format", func(c *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+		if list, ok := c.Annotations[formatsAnnotation]; ok {
+			return strings.Split(list, ","), cobra.ShellCompDirectiveNoFileComp
+		}
+		return []string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp
+	})
 	_ = cmd.MarkPersistentFlagDirname("dir")
 	_ = cmd.MarkPersistentFlagFilename("config", "yaml", "yml")
 	cmd.AddGroup(&cobra.Group{ID: "write", Title: "Writing migrations:"}, &cobra.Group{ID: "run", Title: "Running them:"},
@@ -181,6 +186,12 @@ func (a *app) logger() *zerolog.Logger {
 	l := zerolog.New(a.stderr).With().Timestamp().Logger()
 	return &l
 }
+
+// text reports whether a command that answers a question is to answer a person at a terminal.
+func (a *app) text() bool { return !a.json() && !a.markdown() }
+
+// markdown reports whether the answer is for a page or a comment.
+func (a *app) markdown() bool { return a.flags.format == "markdown" }
 
 // json reports whether a command that answers a question is to answer in JSON.
 func (a *app) json() bool { return a.flags.format == "json" }

@@ -311,7 +311,7 @@ func (d *Decision) release(change Change, r Release, evidence Evidence) {
 		f := base
 		f.Verdict = Unknown
 		f.Message = "its manifest is partial: " + cmp.Or(strings.Join(r.Manifest.Reasons, "; "), "no reason is given") + unnamed(change, r.Manifest.Words)
-		f.Next = "settle the call sites that it lists and register the manifest again"
+		f.Next = "settle the call sites that it lists and register the manifest again; or answer for it: " + ackCommand(change, r.Consumer)
 		d.add(f)
 	}
 	d.Checked.Statements += len(r.Manifest.Queries)
@@ -375,6 +375,24 @@ func query(change Change, r Release, q Query, evidence Evidence) []Finding {
 		found = append(found, f)
 	}
 	return found
+}
+
+// ackCommand is the command line by which a person answers for a consumer not needing what a change takes.
+func ackCommand(change Change, consumer string) string {
+	var objects []string
+	for _, t := range change.Takes {
+		if name := t.Object.String(); !t.Everything && name != "" && !slices.Contains(objects, name) {
+			objects = append(objects, name)
+		}
+	}
+	if len(objects) == 0 {
+		return "write what the migration does as plain SQL first"
+	}
+	text := fmt.Sprintf("`pawl ack %s --consumer %s --reason … --until …`", objects[0], consumer)
+	if more := len(objects) - 1; more > 0 {
+		text += fmt.Sprintf(", and the same for %d more that go with it", more)
+	}
+	return text
 }
 
 // unnamed says which of the taken objects no word of a release's source names, for a person who has to decide about a
@@ -471,7 +489,7 @@ func next(r Release, t Taken) string {
 	case !comesBack:
 		return fmt.Sprintf("deploy a release of %s without this use of %s, and record it as live; or %s", r.Consumer, t.Object, retire)
 	case r.Until.IsZero():
-		return fmt.Sprintf("%s is the release that %s would go back to; it counts until the next one is superseded, or %s", r.ID, r.Consumer, retire)
+		return fmt.Sprintf("%s is the release that %s would go back to; it counts until a newer release has replaced the one that runs now, or %s", r.ID, r.Consumer, retire)
 	default:
 		return fmt.Sprintf("%s may come back until %s; sooner: %s", r.ID, r.Until.UTC().Format("2006-01-02 15:04 MST"), retire)
 	}
