@@ -85,9 +85,16 @@ func (a *app) readConfig(cmd *cobra.Command) (map[string]string, error) {
 			return nil, err
 		}
 	}
+	if sub, ok := tree["consumers"]; ok {
+		delete(tree, "consumers")
+		if err := a.readConsumers(path, sub); err != nil {
+			return nil, err
+		}
+	}
 	if err := flatten(path, "", tree, known, values); err != nil {
 		return nil, err
 	}
+	a.settings = values
 	return values, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,7 +18,7 @@ import (
 
 func newGateCommand(a *app) *cobra.Command {
 	var r runFlags
-	var after string
+	var after, base string
 	var refs []string
 	var pgVersion int
 	var where string
@@ -27,24 +28,39 @@ func newGateCommand(a *app) *cobra.Command {
 		Long: `Asks the gate about every pending migration without applying anything: against the releases that the database's ledger knows,
 or, with --after and --refs, against the given manifests and without a database (for CI).
 
+With --base, only the migrations that a branch adds are judged: against the ledger's releases where --database-url names a
+database; otherwise against the code of the base revision, from which manifests are built as pawl.yaml says:
+
+  consumers:
+    api: {go: ./cmd/api}
+    report: {sql: 'queries/**/*.sql'}
+
 Exit codes: 0 everything is allowed; 1 something is blocked; 3 something is not known.`,
 		Example: `  pawl gate                                                      # against the ledger's releases
   pawl gate --after 0041 --refs gateway.json --refs worker.json  # offline: files up to 0041 are deployed
+  pawl gate --base origin/main                                   # on a pull request: what the branch adds
   pawl gate --format markdown                                    # for a comment on the pull request
   pawl gate --after 0041 --refs gateway.json --shadow embedded   # and PostgreSQL judges every statement`,
 		Args:        cobra.NoArgs,
 		Annotations: map[string]string{formatsAnnotation: "text,json,markdown"},
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			offline := after != "" || len(refs) > 0
-			if offline && (after == "" || len(refs) == 0) {
-				return &usageError{message: "--after and --refs go together", hint: "--after VERSION says what is deployed, --refs FILE what the running releases send"}
-			}
 			var list []migrationJSON
 			var err error
-			if offline {
-				list, err = a.gateOffline(cmd.Context(), &r, after, refs, where, pgVersion)
-			} else {
-				list, err = a.gateOnline(cmd.Context(), &r)
+			switch {
+			case base != "" && after != "":
+				return &usageError{message: "--base and --after exclude each other", hint: "both say what is deployed"}
+			case base != "":
+				list, err = a.gateBase(cmd.Context(), &r, base, refs, offline{shadow: where, pgVersion: pgVersion})
+			case (after == "") != (len(refs) == 0):
+				return &usageError{message: "--after and --refs go together", hint: "--after VERSION (or --base REVISION) says what is deployed, --refs FILE what the running releases send"}
+			case after != "":
+				var o offline
+				if o, err = a.gateAfter(after, refs); err == nil {
+					o.shadow, o.pgVersion = where, pgVersion
+					list, err = a.gateOffline(cmd.Context(), &r, o)
+				}
+			default:
+				list, err = a.gateOnline(cmd.Context(), &r, nil)
 			}
 			if err != nil {
 				return err
@@ -66,6 +82,7 @@ Exit codes: 0 everything is allowed; 1 something is blocked; 3 something is not 
 	f := cmd.Flags()
 	r.run(f)
 	f.StringVar(&after, "after", "", "the last migration that is deployed; later files are judged in order")
+	f.StringVar(&base, "base", "", "revision that the branch starts from, such as origin/main; only migrations that it does not have are judged")
 	f.StringSliceVar(&refs, "refs", nil, "manifest of a release that may run; may be repeated")
 	f.IntVar(&pgVersion, "pg-version", 0, "PostgreSQL major to judge for without a database (default: the oldest supported)")
 	f.StringVar(&where, "shadow", "", `ask a PostgreSQL too: "embedded" starts a throwaway server, a URL names one where a database may be made`)
@@ -92,7 +109,8 @@ func verdictOf(list []migrationJSON) error {
 	return silentError{code}
 }
 
-func (a *app) gateOnline(ctx context.Context, r *runFlags) ([]migrationJSON, error) {
+// gateOnline judges what is pending against the ledger's releases; with only, no more than those files.
+func (a *app) gateOnline(ctx context.Context, r *runFlags, only []*migrate.Migration) ([]migrationJSON, error) {
 	r.gateDev = true
 	m, err := a.migrator(r)
 	if err != nil {
@@ -102,8 +120,14 @@ func (a *app) gateOnline(ctx context.Context, r *runFlags) ([]migrationJSON, err
 	if err != nil {
 		return nil, err
 	}
+	wanted := func(m *migrate.Migration) bool {
+		return only == nil || slices.ContainsFunc(only, func(o *migrate.Migration) bool { return o.Name == m.Name })
+	}
 	list := []migrationJSON{}
 	for _, s := range p.Steps {
+		if !wanted(s.Migration) {
+			continue
+		}
 		d := gate.Decision{Allowed: true, Verdict: gate.Unaffected}
 		if s.Decision != nil {
 			d = *s.Decision
@@ -112,6 +136,9 @@ func (a *app) gateOnline(ctx context.Context, r *runFlags) ([]migrationJSON, err
 		list = append(list, decisionJSON(s.Migration, s.Phase, d))
 	}
 	for _, h := range p.Held {
+		if !wanted(h.Migration) {
+			continue
+		}
 		d := h.Decision
 		j := decisionJSON(h.Migration, h.Phase, d)
 		if h.Behind != "" {
@@ -146,58 +173,103 @@ func (a *app) printDecision(m *migrate.Migration, phase phases.Phase, d gate.Dec
 	}
 }
 
+// offline is what the gate goes by without a database: which migrations are deployed, which are judged, in order, and who
+// runs.
+type offline struct {
+	deployed, judged []*migrate.Migration
+	releases         []gate.Release
+	shadow           string
+	pgVersion        int
+}
+
+// gateAfter judges the files behind a version against manifests.
+func (a *app) gateAfter(after string, refs []string) (offline, error) {
+	var o offline
+	last, ok := migrate.ParseVersion(after)
+	if !ok {
+		return o, &usageError{message: fmt.Sprintf("--after %q is not a version", after)}
+	}
+	files, err := migrate.Load(os.DirFS(a.flags.dir), a.flags.dir)
+	if err != nil {
+		return o, err
+	}
+	for _, m := range files {
+		if m.Version.Compare(last) <= 0 {
+			o.deployed = append(o.deployed, m)
+		} else {
+			o.judged = append(o.judged, m)
+		}
+	}
+	o.releases, err = given(refs)
+	return o, err
+}
+
+// gateBase judges the migrations that the branch adds to a base revision: against the ledger's releases where a database
+// is named, against the given manifests, or against the code of the base revision itself.
+func (a *app) gateBase(ctx context.Context, r *runFlags, base string, refs []string, o offline) (list []migrationJSON, err error) {
+	b, err := openBase(ctx, base)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, b.close()) }()
+	if err := b.write(ctx); err != nil {
+		return nil, err
+	}
+	if o.deployed, o.judged, err = a.compareWithBase(b); err != nil {
+		return nil, err
+	}
+	if len(o.judged) == 0 {
+		if a.text() {
+			fmt.Fprintf(a.stdout, "this branch adds no migration to those of %s\n", base)
+		}
+		return []migrationJSON{}, nil
+	}
+	if a.flags.databaseURL != "" || a.flags.databaseURLFile != "" {
+		return a.gateOnline(ctx, r, o.judged)
+	}
+	if len(refs) > 0 {
+		o.releases, err = given(refs)
+	} else {
+		o.releases, err = a.baseReleases(ctx, b)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return a.gateOffline(ctx, r, o)
+}
+
 // gateOffline judges files against manifests, without a database: what code reaches through views and functions is
 // known as far as the earlier files tell.
-func (a *app) gateOffline(ctx context.Context, r *runFlags, after string, refs []string, where string, pgVersion int) (list []migrationJSON, err error) {
+func (a *app) gateOffline(ctx context.Context, r *runFlags, o offline) (list []migrationJSON, err error) {
 	policy, err := r.gatePolicy()
 	if err != nil {
 		return nil, err
 	}
-	last, ok := migrate.ParseVersion(after)
-	if !ok {
-		return nil, &usageError{message: fmt.Sprintf("--after %q is not a version", after)}
-	}
-	files, err := migrate.Load(os.DirFS(a.flags.dir), a.flags.dir)
-	if err != nil {
-		return nil, err
-	}
-	e := gate.Evidence{Registered: true}
-	for _, path := range refs {
-		m, err := evidence.ReadManifest(path)
-		if err != nil {
-			return nil, err
-		}
-		e.Releases = append(e.Releases, gate.Release{Consumer: m.Consumer, ID: m.Release, Why: []gate.Eligibility{gate.WhyGiven}, Manifest: m.Gate()})
-	}
+	e := gate.Evidence{Registered: true, Releases: o.releases}
 	var judge *shadow
-	if where != "" {
-		if judge, err = startShadow(ctx, where, pgVersion); err != nil {
+	if o.shadow != "" {
+		if judge, err = startShadow(ctx, o.shadow, o.pgVersion); err != nil {
 			return nil, err
 		}
 		defer func() { err = errors.Join(err, judge.close(ctx)) }()
 	}
-	catalog := phases.NewCatalog(pgVersion)
+	catalog := phases.NewCatalog(o.pgVersion)
+	for _, m := range o.deployed {
+		catalog.Assess(m.File())
+		if judge != nil {
+			if err := judge.replay(ctx, m.File()); err != nil {
+				return nil, err
+			}
+		}
+	}
+	catalog.Mark()
+	if judge != nil {
+		if err := judge.know(ctx, e.Releases); err != nil {
+			return nil, err
+		}
+	}
 	list = []migrationJSON{}
-	marked := false
-	for _, m := range files {
-		if m.Version.Compare(last) <= 0 {
-			catalog.Assess(m.File())
-			if judge != nil {
-				if err := judge.replay(ctx, m.File()); err != nil {
-					return nil, err
-				}
-			}
-			continue
-		}
-		if !marked {
-			marked = true
-			catalog.Mark()
-			if judge != nil {
-				if err := judge.know(ctx, e.Releases); err != nil {
-					return nil, err
-				}
-			}
-		}
+	for _, m := range o.judged {
 		reach := evidence.ReachIn(catalog)
 		assessment := catalog.Assess(m.File())
 		change := migrate.ChangeOf(assessment)

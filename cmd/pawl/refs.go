@@ -55,20 +55,20 @@ settles it:
   //pawl:ignore REASON      what the call sends does not matter`,
 		Example: `  pawl refs build --go ./cmd/gateway --consumer gateway --release "$GIT_SHA" -o pawl.refs.json
   pawl refs build --sql 'queries/**/*.sql' --consumer report --release r42 -o pawl.refs.json
-  pawl refs build --prisma prisma/schema.prisma --consumer web --release r7`,
+  pawl refs build --prisma prisma/schema.prisma --consumer web --release r7
+  pawl refs build --consumer api --release r7    # as pawl.yaml says under consumers`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if consumer == "" || release == "" {
 				return &usageError{message: "--consumer and --release are needed", hint: "a release without its consumer's name cannot be told from another's"}
 			}
 			o.Tagged = cmd.Flags().Changed("tags")
-			o.Trust = map[string]string{}
-			for _, t := range trust {
-				module, reason, ok := strings.Cut(t, "=")
-				if !ok || reason == "" {
-					return &usageError{message: fmt.Sprintf("--trust %s: give a reason as MODULE=REASON", t)}
-				}
-				o.Trust[module] = reason
+			if known, ok := a.consumers[consumer]; ok && !hasSource(o) {
+				o, trust = known.source, append(known.trust, trust...)
+			}
+			var err error
+			if o.Trust, err = parseTrust(trust); err != nil {
+				return err
 			}
 			done := a.refsProgress(&o)
 			m, counts, err := refs.Build(cmd.Context(), consumer, release, o)

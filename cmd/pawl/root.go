@@ -32,6 +32,9 @@ type app struct {
 	flags          sharedFlags
 	// lintConfig is the part of pawl.yaml under `lint`.
 	lintConfig lint.Config
+	// settings are those of pawl.yaml by the names of flags, consumers those under `consumers`.
+	settings  map[string]string
+	consumers map[string]consumerConfig
 	// working is true for commands that work on a database for a while and tell about it as they go.
 	working bool
 }

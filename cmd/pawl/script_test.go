@@ -70,6 +70,11 @@ func (s *script) setup(e *testscript.Env) error {
 	}
 	e.Setenv("REPO", repository)
 	e.Setenv("PAWL_FORMAT", "text")
+	if cache, err := os.UserCacheDir(); err == nil && os.Getenv("GOCACHE") == "" {
+		e.Setenv("GOCACHE", filepath.Join(cache, "go-build"))
+	} else {
+		e.Setenv("GOCACHE", os.Getenv("GOCACHE"))
+	}
 	if s.db != nil {
 		e.Setenv("DATABASE_URL", s.db.URL)
 	}

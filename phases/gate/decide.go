@@ -481,6 +481,9 @@ func judge(t Taken, m phases.Mention, q Query) (Verdict, string) {
 // come back stops counting by itself, or when somebody says that it never will.
 func next(r Release, t Taken) string {
 	retire := fmt.Sprintf("`pawl release retire %s %s --reason …` once it can never run again", r.Consumer, r.ID)
+	if slices.Contains(r.Why, WhyBase) {
+		return fmt.Sprintf("the code on %s still needs %s: take this use out and deploy that first; what drops it belongs in a later release", r.ID, t.Object)
+	}
 	comesBack := len(r.Why) > 0
 	for _, why := range r.Why {
 		comesBack = comesBack && (why == WhySuperseded || why == WhyPrevious)

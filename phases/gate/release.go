@@ -56,6 +56,7 @@ const (
 	WhyPrevious   Eligibility = "previous release"
 	WhyPinned     Eligibility = "pinned"
 	WhyGiven      Eligibility = "given on the command line"
+	WhyBase       Eligibility = "the code that this branch starts from"
 )
 
 // Policy sets how careful the gate is. The zero Policy is the default one.
