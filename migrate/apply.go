@@ -406,7 +406,7 @@ func (m *Migrator) recordDecision(step Step, d gate.Decision) string {
 	}
 	return fmt.Sprintf("insert into pawl.decision (version, checksum, allowed, verdict, findings, evidence, pawl_version) values (%s, %s, true, %s, %s, %s, %s)",
 		literal(string(step.Migration.Version)), literal(step.Migration.Sum), literal(d.Verdict.String()), literal(string(findings)),
-		literal(string(encodeChecked(d))), literal(m.opts.PawlVersion))
+		literal(string(encodeEvidence(d, step.restore))), literal(m.opts.PawlVersion))
 }
 
 // beforeRecord gives back the rights that the ledger row needs, where a file has changed its role.

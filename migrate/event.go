@@ -31,6 +31,12 @@ type ReleaseRegistered struct {
 // do not keep the release out: the refusal proves nothing, somebody answers for it, or it was asked for a warning only.
 type ReleaseUnfit struct{ Misfits []evidence.Misfit }
 
+// RestorePointMade tells where the database can be brought back to from before a contract.
+type RestorePointMade struct {
+	Migration *Migration
+	Point     RestorePoint
+}
+
 // Started means that a migration is about to be sent.
 type Started struct {
 	Migration *Migration
@@ -96,6 +102,7 @@ func (Waiting) isEvent()           {}
 func (LedgerCreated) isEvent()     {}
 func (ReleaseRegistered) isEvent() {}
 func (ReleaseUnfit) isEvent()      {}
+func (RestorePointMade) isEvent()  {}
 func (Started) isEvent()           {}
 func (LockMissed) isEvent()        {}
 func (Progress) isEvent()          {}

@@ -202,14 +202,14 @@ with held as (
 insert into pawl.decision (version, checksum, allowed, verdict, findings, evidence, pawl_version)
 select version, $3, false, $8, $7::jsonb -> 'findings', $9::jsonb, $6 from held`
 	_, err = s.conn.Exec(ctx, query, string(h.Migration.Version), h.Migration.Name, h.Migration.Sum, h.Phase.String(),
-		h.Transactional, pawlVersion, string(reason), h.Decision.Verdict.String(), string(encodeChecked(h.Decision)))
+		h.Transactional, pawlVersion, string(reason), h.Decision.Verdict.String(), string(encodeEvidence(h.Decision, nil)))
 	return classify(ctx, "record the held migration", err)
 }
 
-func encodeChecked(d gate.Decision) []byte {
-	out, err := json.Marshal(d.Checked)
+func encodeEvidence(d gate.Decision, restore *RestorePoint) []byte {
+	out, err := json.Marshal(Evidence{Checked: d.Checked, RestorePoint: restore})
 	if err != nil {
-		panic(err) // two integers always encode
+		panic(err) // strings, numbers and times always encode
 	}
 	return out
 }

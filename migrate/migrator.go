@@ -37,6 +37,10 @@ type Options struct {
 	GateDev bool
 	// Incoming says what to do about a release of Manifests that does not suit the schema; empty means IncomingRefuse.
 	Incoming Incoming
+	// Lane is which migrations a run takes up; empty means all.
+	Lane Lane
+	// Restore says what to do about a restore point before a contract; empty means RestoreTry.
+	Restore Restore
 	// OutOfOrder is Independent where empty.
 	OutOfOrder OutOfOrder
 	// Wait is how long to wait for another pawl; 0 means ten minutes.
@@ -221,7 +225,7 @@ func (m *Migrator) locked(ctx context.Context, s *session, files []*Migration) (
 		return r, err
 	}
 	g := &gatekeeper{m: m, s: s, environment: l.Environment}
-	p, err := t.plan(l, m.opts.OutOfOrder, s.version, live, g.judge(ctx))
+	p, err := t.plan(l, m.opts.OutOfOrder, m.opts.Lane, s.version, live, g.judge(ctx))
 	if err != nil {
 		return r, err
 	}
@@ -239,6 +243,9 @@ func (m *Migrator) locked(ctx context.Context, s *session, files []*Migration) (
 			if err := incoming.again(ctx, l, p.Steps[i:]); err != nil {
 				return r, err
 			}
+		}
+		if step.restore, err = m.restorePoint(ctx, s, step, l.Environment); err != nil {
+			return r, err
 		}
 		applied, err := m.apply(ctx, s, g, step)
 		if err != nil {
@@ -262,8 +269,10 @@ func (m *Migrator) locked(ctx context.Context, s *session, files []*Migration) (
 }
 
 func (m *Migrator) hold(ctx context.Context, s *session, r *Result, h Held, l *Ledger) error {
-	if err := s.recordHeld(ctx, h, l, m.opts.PawlVersion); err != nil {
-		return err
+	if !h.LeftOut || l.Entries[h.Migration.Version].State != StateHeld {
+		if err := s.recordHeld(ctx, h, l, m.opts.PawlVersion); err != nil {
+			return err
+		}
 	}
 	r.Held = append(r.Held, h)
 	m.opts.OnEvent(HeldBack{h})
@@ -345,7 +354,10 @@ func (m *Migrator) adopted(ctx context.Context, s *session, l *Ledger, t *todo) 
 func (m *Migrator) blocked(r Result) error {
 	e := &BlockedError{Unknown: true}
 	for _, h := range r.Held {
-		needed := (h.Behind != "" || !h.Phase.Gated()) && m.needs(h)
+		if h.LeftOut {
+			continue
+		}
+		needed := m.opts.Lane != ContractLane && (h.Behind != "" || !h.Phase.Gated()) && m.needs(h)
 		if m.opts.FailOnBlocked || needed {
 			e.Held = append(e.Held, h)
 		}
@@ -404,7 +416,7 @@ func (m *Migrator) Plan(ctx context.Context) (*Plan, *Ledger, error) {
 		return nil, nil, err
 	}
 	g := &gatekeeper{m: m, s: s, environment: l.Environment}
-	p, err := t.plan(l, m.opts.OutOfOrder, s.version, live, g.judge(ctx))
+	p, err := t.plan(l, m.opts.OutOfOrder, m.opts.Lane, s.version, live, g.judge(ctx))
 	return p, l, errors.Join(err, g.err)
 }
 

@@ -19,6 +19,8 @@ type Step struct {
 	Transactional bool
 	// Resume is true for a non-transactional migration that an earlier run began and did not record as done.
 	Resume bool
+	// restore is where the database can be brought back to from before the step; nil for none.
+	restore *RestorePoint
 	// Decision is the gate's, for a gated phase and for an expand of which it found something; nil otherwise.
 	Decision *gate.Decision
 }
@@ -32,8 +34,10 @@ type Held struct {
 	Decision gate.Decision
 	// Behind is the held migration that this one has to wait for; empty where the gate itself holds it.
 	Behind Version
-	// Because says what ties it to Behind.
+	// Because says what ties it to Behind, or why it is left out.
 	Because string
+	// LeftOut is true where the lane of this run does not take it up.
+	LeftOut bool
 
 	// adds are the objects that code could not name before.
 	adds []phases.Object
@@ -115,6 +119,9 @@ func FindingsOf(d gate.Decision) []HeldFinding {
 }
 
 func (h Held) findings() []HeldFinding {
+	if h.LeftOut {
+		return []HeldFinding{{Verdict: gate.Unknown, Message: h.Because, Next: "run pawl without --lane, or with the other one"}}
+	}
 	if h.Behind != "" {
 		return []HeldFinding{{Verdict: gate.Unknown, Message: fmt.Sprintf("it stands behind %s, which is held: %s", h.Behind, h.Because)}}
 	}
@@ -194,7 +201,7 @@ func (t *todo) told(l *Ledger) bool {
 
 // plan decides for each pending file whether it is applied or held. Decide is called for each that is not held behind another. Live is the
 // database's own schema, for where the files do not tell the whole of it; nil where they do.
-func (t *todo) plan(l *Ledger, order OutOfOrder, version int, live *phases.File, decide judge) (*Plan, error) {
+func (t *todo) plan(l *Ledger, order OutOfOrder, lane Lane, version int, live *phases.File, decide judge) (*Plan, error) {
 	p := &Plan{Missing: t.missing}
 	catalog := phases.NewCatalog(version)
 	touched := map[Version]map[string]bool{}
@@ -222,6 +229,12 @@ func (t *todo) plan(l *Ledger, order OutOfOrder, version int, live *phases.File,
 		}
 		h := Held{Migration: m, Phase: a.Phase, Transactional: a.Transactional, adds: addedBy(a)}
 		if h.Behind, h.Because = behind(m, touch, held); h.Behind != "" {
+			p.Held = append(p.Held, h)
+			held[m.Version] = touch
+			continue
+		}
+		if h.Because = lane.leavesOut(a); h.Because != "" && l.Entries[m.Version].State != StateRunning {
+			h.LeftOut = true
 			p.Held = append(p.Held, h)
 			held[m.Version] = touch
 			continue

@@ -24,7 +24,8 @@ Safe to run from many places at once, and again after any kind of death. Exit co
 held; 1 refused; 2 usage; 3 unknown; 4 transient, try again; 5 failure; 130 and 143 interrupted.`,
 		Example: `  pawl migrate                                   # in development or CI
   pawl migrate --manifest /app/pawl.refs.json    # in the PreSync Job: registers the release that is being deployed
-  pawl migrate --on-blocked=fail                 # exit 1 or 3 if a contract is held`,
+  pawl migrate --on-blocked=fail                 # exit 1 or 3 if a contract is held
+  pawl migrate --lane contract                   # between deployments: try the held contracts again`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			a.working = true
@@ -40,6 +41,8 @@ held; 1 refused; 2 usage; 3 unknown; 4 transient, try again; 5 failure; 130 and 
 	r.run(f)
 	f.StringSliceVar(&r.manifests, "manifest", nil, "manifest of the release that is being deployed (pawl.refs.json); may be repeated")
 	f.StringVar(&r.onBlocked, "on-blocked", "hold", "what to do about a contract that is not allowed: hold it and succeed, or fail")
+	f.StringVar(&r.lane, "lane", "all", "what to take up: all, expand (leave contracts out) or contract (try the held ones again)")
+	f.StringVar(&r.restorePoint, "restore-point", "try", "before a contract: require a restore point, try to make one and note where the log stands, or off")
 	f.StringVar(&r.deployGate, "deploy-gate", "refuse", "what to do about a release in --manifest that does not suit the schema: refuse, warn or off")
 	f.DurationVar(&r.wait, "wait", 10*time.Minute, "how long to wait for another pawl at work")
 	f.DurationVar(&r.lockTimeout, "lock-timeout", 100*time.Millisecond, "first lock_timeout of a migration; traffic can queue behind pawl this long")
@@ -47,6 +50,8 @@ held; 1 refused; 2 usage; 3 unknown; 4 transient, try again; 5 failure; 130 and 
 	f.DurationVar(&r.lockDeadline, "lock-deadline", 10*time.Minute, "how long to keep trying for one migration's locks")
 	f.DurationVar(&r.statementTimeout, "statement-timeout", 10*time.Minute, "statement_timeout of transactional migrations")
 	_ = cmd.RegisterFlagCompletionFunc("on-blocked", cobra.FixedCompletions([]string{"hold", "fail"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("lane", cobra.FixedCompletions([]string{"all", "expand", "contract"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("restore-point", cobra.FixedCompletions([]string{"require", "try", "off"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("deploy-gate", cobra.FixedCompletions([]string{"refuse", "warn", "off"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.MarkFlagFilename("manifest", "json")
 	return cmd

@@ -32,6 +32,8 @@ func printEvent(w io.Writer, event migrate.Event) {
 		fmt.Fprintf(w, "release %s of %s is being deployed: %d statements registered\n", e.Release, e.Consumer, e.Statements)
 	case migrate.ReleaseUnfit:
 		printMisfits(w, e.Misfits)
+	case migrate.RestorePointMade:
+		fmt.Fprintf(w, "  %s: restore point %s\n", e.Migration.Name, e.Point)
 	case migrate.LockMissed:
 		fmt.Fprintf(w, "  %s: no lock within %s (attempt %d), again in %s\n", e.Migration.Name, round(e.Timeout), e.Attempt, round(e.Pause))
 		for _, b := range e.Blockers {
@@ -88,6 +90,10 @@ func printMisfits(w io.Writer, list []evidence.Misfit) {
 
 func printHeld(w io.Writer, h migrate.Held) {
 	fmt.Fprintf(w, "held      %-9s %s\n", h.Phase, h.Migration.Name)
+	if h.LeftOut {
+		fmt.Fprintf(w, "  %s\n", h.Because)
+		return
+	}
 	if h.Behind != "" {
 		fmt.Fprintf(w, "  stands behind %s, which is held: %s\n", h.Behind, h.Because)
 		return
@@ -138,6 +144,8 @@ func (a *app) logEvent(event migrate.Event) {
 		l.Info().Str("environment", string(e.Environment)).Msg("ledger created")
 	case migrate.ReleaseRegistered:
 		l.Info().Str("consumer", e.Consumer).Str("release", e.Release).Int("statements", e.Statements).Msg("release deploying")
+	case migrate.RestorePointMade:
+		l.Info().Str("migration", e.Migration.Name).Interface("restore_point", e.Point).Msg("restore point")
 	case migrate.ReleaseUnfit:
 		l.Warn().Interface("statements", misfits(e.Misfits)).Msg("statements not taken")
 	case migrate.Started:
@@ -161,7 +169,7 @@ func (a *app) logEvent(event migrate.Event) {
 		line.Msg("applied")
 	case migrate.HeldBack:
 		line := l.Warn().Str("migration", e.Held.Migration.Name).Str("version", string(e.Held.Migration.Version)).Stringer("phase", e.Held.Phase)
-		if e.Held.Behind != "" {
+		if e.Held.Behind != "" || e.Held.LeftOut {
 			line.Str("behind", string(e.Held.Behind)).Str("because", e.Held.Because).Msg("held")
 			return
 		}

@@ -270,6 +270,8 @@ type runFlags struct {
 	manifests        []string
 	onBlocked        string
 	deployGate       string
+	lane             string
+	restorePoint     string
 	outOfOrder       string
 	gateDev          bool
 	possible         string
@@ -309,6 +311,12 @@ func (a *app) migrator(r *runFlags) (*migrate.Migrator, error) {
 	if err := oneOf("deploy-gate", r.deployGate, "", "refuse", "warn", "off"); err != nil {
 		return nil, err
 	}
+	if err := oneOf("lane", r.lane, "", "all", "expand", "contract"); err != nil {
+		return nil, err
+	}
+	if err := oneOf("restore-point", r.restorePoint, "", "require", "try", "off"); err != nil {
+		return nil, err
+	}
 	if err := oneOf("out-of-order", r.outOfOrder, "", "independent", "refuse"); err != nil {
 		return nil, err
 	}
@@ -326,7 +334,8 @@ func (a *app) migrator(r *runFlags) (*migrate.Migrator, error) {
 	}
 	return migrate.New(config, os.DirFS(a.flags.dir), migrate.Options{
 		Root: a.flags.dir, Environment: migrate.Environment(a.flags.environment), Manifests: manifests, Policy: policy,
-		FailOnBlocked: r.onBlocked == "fail", Incoming: migrate.Incoming(r.deployGate), GateDev: r.gateDev, OutOfOrder: migrate.OutOfOrder(r.outOfOrder),
+		FailOnBlocked: r.onBlocked == "fail", Incoming: migrate.Incoming(r.deployGate), Lane: migrate.Lane(r.lane),
+		Restore: migrate.Restore(r.restorePoint), GateDev: r.gateDev, OutOfOrder: migrate.OutOfOrder(r.outOfOrder),
 		Wait: r.wait, LockTimeout: r.lockTimeout, MaxLockTimeout: r.maxLockTimeout, LockDeadline: r.lockDeadline,
 		StatementTimeout: r.statementTimeout, Application: a.application(), PawlVersion: pawlVersion(), OnEvent: a.onEvent(),
 	}), nil
