@@ -75,7 +75,11 @@ on conflict (consumer, release) do update set
     manifests = array(select distinct unnest(r.manifests || excluded.manifests) order by 1),
     parts = case when exists (select from jsonb_array_elements(r.parts) p where p = excluded.parts -> 0)
                  then r.parts else r.parts || excluded.parts end`
-	parts, err := json.Marshal(m.Parts)
+	distinct := map[string]bool{}
+	for _, s := range m.Statements {
+		distinct[s.SHA256] = true
+	}
+	parts, err := json.Marshal(storedParts{m.Parts, len(distinct)})
 	if err != nil {
 		return fmt.Errorf("encode the parts of a manifest: %w", err)
 	}
@@ -123,6 +127,13 @@ on conflict (consumer, release, sha256) do update set
     sites = coalesce((select jsonb_agg(distinct s) from jsonb_array_elements(q.sites || excluded.sites) s), '[]'), params = excluded.params`
 	_, err = tx.Exec(ctx, queries, m.Consumer, m.Release, string(statements))
 	return err
+}
+
+// storedParts are one manifest's parts as the ledger keeps them, with how many statements it has: fewer in the ledger than
+// that are half of a manifest.
+type storedParts struct {
+	Parts
+	Count int `json:"statement_count"`
 }
 
 func emptyNotNil[T any](list []T) []T {
@@ -281,7 +292,7 @@ order by r.consumer, r.release, q.text`
 	defer rows.Close()
 	found := map[[2]string]*gate.Manifest{}
 	texts := map[string]gate.Query{}
-	rest := map[*gate.Manifest][]Parts{}
+	rest := map[*gate.Manifest][]storedParts{}
 	for rows.Next() {
 		var consumer, release, status string
 		var reasons []string
@@ -297,7 +308,7 @@ order by r.consumer, r.release, q.text`
 			found[key] = m
 		}
 		if parts != nil {
-			var all []Parts
+			var all []storedParts
 			if err := json.Unmarshal(parts, &all); err != nil {
 				return nil, fmt.Errorf("read the manifest of %s %s: %w", consumer, release, err)
 			}
@@ -322,7 +333,12 @@ order by r.consumer, r.release, q.text`
 		m.Queries = append(m.Queries, q)
 	}
 	for m, all := range rest {
+		statements := len(m.Queries)
 		for i := range all {
+			if all[i].Count > statements {
+				m.Complete = false
+				m.Reasons = append(m.Reasons, fmt.Sprintf("the ledger has %d of the %d statements that were registered: register the manifest again", statements, all[i].Count))
+			}
 			all[i].addTo(m)
 		}
 	}
