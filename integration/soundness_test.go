@@ -91,12 +91,12 @@ type trial struct {
 	major int
 	db    *pgtest.DB
 	conn  *pgx.Conn
-	setup string
+	file  *phases.File
 	// works are the statements that PostgreSQL carries out before any change, by release; each release has some of them.
-	works    []sent
-	releases []gate.Release
-	reach    *evidence.Reach
-	round    int
+	works   []sent
+	queries []gate.Query
+	reach   *evidence.Reach
+	round   int
 }
 
 const soundnessRole = "pawl_soundness"
@@ -112,7 +112,7 @@ func newTrial(t *testing.T, major int, seed uint64) *trial {
 		"grant all on all tables in schema public to " + soundnessRole, "grant all on all tables in schema side to " + soundnessRole,
 		"grant all on all sequences in schema public to " + soundnessRole,
 	})
-	r.setup = strings.Join(setup, ";\n") + ";\n"
+	r.file = parseFile(t, "1_setup.sql", strings.Join(setup, ";\n")+";\n")
 	for _, sql := range slices.Concat(setup, r.world.data) {
 		_, err := r.conn.Exec(t.Context(), sql)
 		require.NoError(t, err, "seed %d: %s", seed, sql)
@@ -121,6 +121,7 @@ func newTrial(t *testing.T, major int, seed uint64) *trial {
 	for _, s := range r.world.statements {
 		if err := r.try(t, s); err == nil {
 			r.works = append(r.works, s)
+			r.queries = append(r.queries, gate.Query{ID: evidence.HashText(s.text), Text: s.text, Mentions: parse.Mentions(s.text)})
 		}
 	}
 	r.exec(t, "rollback")
@@ -186,44 +187,38 @@ func (r *trial) judge(t *testing.T, change string, total map[string]*scores) tri
 	if len(failures) > 0 {
 		outcome = outcomeBroke
 	}
+	catalog := phases.NewCatalog(r.major)
+	catalog.Assess(r.file)
+	catalog.Mark()
+	reach := evidence.ReachIn(catalog)
+	static := migrate.ChangeOf(catalog.Assess(parseFile(t, "2_change.sql", change+";\n")))
+	reach.Know(&static)
 	// Several releases, each with some of the statements, so that both answers occur; and one with all of them.
 	for k := range 3 {
-		var some []sent
-		for i, s := range r.works {
+		var some []gate.Query
+		for i, q := range r.queries {
 			if k == 0 || (i+r.round)%(5+4*k) == 0 {
-				some = append(some, s)
+				some = append(some, q)
 			}
 		}
-		r.release(t, change, some, failures, proofs, total)
+		r.release(t, change, some, failures, proofs, static, total)
 	}
 	return outcome
 }
 
 // release asks about one release in each way.
-func (r *trial) release(t *testing.T, change string, some []sent, failures map[string]*pgconn.PgError, proofs map[string]gate.Proof, total map[string]*scores) {
+func (r *trial) release(t *testing.T, change string, some []gate.Query, failures map[string]*pgconn.PgError, proofs map[string]gate.Proof, static gate.Change, total map[string]*scores) {
 	t.Helper()
-	statements := make([]string, len(some))
-	for i, s := range some {
-		statements[i] = s.text
-	}
-	m := manifest("app", "r1", statements...)
-	e := gate.Evidence{Registered: true, Releases: []gate.Release{{Consumer: "app", ID: "r1", Why: []gate.Eligibility{gate.WhyLive}, Manifest: m.Gate()}}}
+	m := &gate.Manifest{Complete: true, Queries: some}
+	e := gate.Evidence{Registered: true, Releases: []gate.Release{{Consumer: "app", ID: "r1", Why: []gate.Eligibility{gate.WhyLive}, Manifest: m}}}
 
-	assess := func() gate.Change {
-		catalog := phases.NewCatalog(r.major)
-		catalog.Assess(parseFile(t, "1_setup.sql", r.setup))
-		catalog.Mark()
-		reach := evidence.ReachIn(catalog)
-		made := migrate.ChangeOf(catalog.Assess(parseFile(t, "2_change.sql", change+";\n")))
-		reach.Know(&made)
-		return made
-	}
-	static := assess()
 	r.score(total["static"], change, some, failures, gate.Decide(static, e, gate.Policy{}, time.Now()))
 
-	asked := assess()
-	for i := range asked.Takes {
-		asked.Takes[i].Proved = true
+	asked := cloneChange(static)
+	for _, list := range [][]gate.Taken{asked.Takes, asked.Adds} {
+		for i := range list {
+			list[i].Proved = true
+		}
 	}
 	r.reach.Know(&asked)
 	known := e
@@ -231,10 +226,15 @@ func (r *trial) release(t *testing.T, change string, some []sent, failures map[s
 	r.score(total["shadow"], change, some, failures, gate.Decide(asked, known, gate.Policy{}, time.Now()))
 }
 
-func (r *trial) score(s *scores, change string, some []sent, failures map[string]*pgconn.PgError, d gate.Decision) {
+func cloneChange(c gate.Change) gate.Change {
+	c.Takes, c.Adds = slices.Clone(c.Takes), slices.Clone(c.Adds)
+	return c
+}
+
+func (r *trial) score(s *scores, change string, some []gate.Query, failures map[string]*pgconn.PgError, d gate.Decision) {
 	harmless := true
 	for _, each := range some {
-		refused := failures[evidence.HashText(each.text)]
+		refused := failures[each.ID]
 		if refused == nil {
 			continue
 		}
@@ -242,9 +242,9 @@ func (r *trial) score(s *scores, change string, some []sent, failures map[string
 		if !d.Allowed {
 			continue
 		}
-		named := slices.ContainsFunc(d.Findings, func(f gate.Finding) bool { return f.Query == each.text && f.Verdict == gate.Possible })
-		if !named || !valueDecides(refused, each.text) {
-			s.missed = append(s.missed, fmt.Sprintf("seed %d, %s: allowed as %s, and afterwards %q fails: %s (%s)", r.seed, change, d.Verdict, each.text, refused.Message, refused.Code))
+		named := slices.ContainsFunc(d.Findings, func(f gate.Finding) bool { return f.Query == each.Text && f.Verdict == gate.Possible })
+		if !named || !valueDecides(refused, each.Text) {
+			s.missed = append(s.missed, fmt.Sprintf("seed %d, %s: allowed as %s, and afterwards %q fails: %s (%s)", r.seed, change, d.Verdict, each.Text, refused.Message, refused.Code))
 		}
 	}
 	if harmless {

@@ -107,8 +107,10 @@ func (g *gatekeeper) ask(ctx context.Context, a *phases.Assessment, change gate.
 	if err != nil {
 		return nil, err
 	}
-	for i := range change.Takes {
-		change.Takes[i].Proved = judged.Applied[change.Takes[i].Statement]
+	for _, list := range [][]gate.Taken{change.Takes, change.Adds} {
+		for i := range list {
+			list[i].Proved = judged.Applied[list[i].Statement]
+		}
 	}
 	return judged, nil
 }
@@ -184,8 +186,11 @@ func ChangeOf(a *phases.Assessment) gate.Change {
 	}
 	for i, s := range a.Statements {
 		for _, op := range s.Operations {
-			if op.On.Kind == phases.Column && !op.New && strings.HasPrefix(string(op.Kind), "add_column") {
-				change.Adds = append(change.Adds, op.On)
+			if !op.New && op.On.Kind == phases.Column && (strings.HasPrefix(string(op.Kind), "add_column") || op.Kind == "rename_column") {
+				o := op.On
+				o.Column = cmp.Or(op.To, o.Column)
+				take := phases.Take{Object: o, Uses: phases.Alone}
+				change.Adds = append(change.Adds, gate.Taken{Take: take, Statement: i, Kind: op.Kind, Summary: op.Summary, Span: op.Span})
 			}
 			for _, take := range op.Takes {
 				if dropped[take.Object] && take.Uses != phases.AnyUse {

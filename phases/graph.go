@@ -23,8 +23,9 @@ type EdgeKind string
 const (
 	// ByView is a view's or a rule's query, which PostgreSQL itself keeps from losing what it reads.
 	ByView EdgeKind = "view"
-	// ByInheritance leads from a parent to its children and back.
+	// ByInheritance is what a child has from its parent, ByParent what of a child is in its parent.
 	ByInheritance EdgeKind = "inherit"
+	ByParent      EdgeKind = "parent"
 	// ByTrigger is what runs when rows of a table are written: its triggers' functions, its defaults and its checks.
 	ByTrigger EdgeKind = "trigger"
 	// ByUse is any other use.
@@ -94,7 +95,7 @@ func (c *Catalog) Graph() ([]Node, []Edge) {
 			}
 		}
 		for _, child := range r.children {
-			add(child, by, ByInheritance)
+			add(child, by, ByParent)
 			edges = append(edges, Edge{by, relations[child], ByInheritance})
 		}
 		for _, k := range r.columns {

@@ -159,8 +159,8 @@ INSERT INTO parted SELECT g, date '2024-01-01' + g % 300, g FROM generate_series
 ANALYZE t, child, lone, parted;
 `
 
-// fails, possible, behaves and denied write one rule each of what a kind takes, by its certainty.
+// fails, possible, behaves and failsRun write one rule each of what a kind takes, by its certainty.
 func fails(what Subject, uses Use) []TakeRule    { return []TakeRule{{what, uses, Fails}} }
 func possible(what Subject, uses Use) []TakeRule { return []TakeRule{{what, uses, ValuesDecide}} }
 func behaves(what Subject, uses Use) []TakeRule  { return []TakeRule{{what, uses, Behaves}} }
-func denied(what Subject, uses Use) []TakeRule   { return []TakeRule{{what, uses, Denied}} }
+func failsRun(what Subject, uses Use) []TakeRule { return []TakeRule{{what, uses, RunFails}} }

@@ -23,6 +23,9 @@ type Mentions struct {
 	// list, an INSERT without columns. Star is true where any relation may be meant.
 	Stars []string
 	Star  bool
+	// Spread are the relations under a star, or joined by NATURAL, in a query that has a place where the number or the
+	// names of all columns count: what is inserted, the arms of a UNION, a row compared with a subquery.
+	Spread []string
 	// Owners gives for a name the relations that it can be a column of, by the qualifier before it or the query around
 	// it. A name that is missing may belong to any.
 	Owners map[string][]string
@@ -62,6 +65,8 @@ type Mention struct {
 	// Inside is true where the query also gets at the object through what runs inside of functions and triggers, which
 	// preparing the query does not look into.
 	Inside bool
+	// Partly is true where the query gets at the object only by way of others of which but some rows lead to it.
+	Partly bool
 	// Unsure is true where the query meets the object only if what is put into it at run time names the object.
 	Unsure bool
 }
@@ -77,6 +82,8 @@ func (m *Mentions) Meets(take Take, reach []Reached, columns ...string) Mention 
 	found := m.meetsHoles(take, reach, columns)
 	if found.Uses != 0 {
 		found.Through = m.reaches(reach)
+		whole := slices.DeleteFunc(slices.Clone(reach), func(r Reached) bool { return r.Partly })
+		found.Partly = len(whole) < len(reach) && m.meetsHoles(take, whole, columns).Uses == 0
 		found.Inside = m.reaches(slices.DeleteFunc(slices.Clone(reach), func(r Reached) bool { return !r.Inside }))
 	}
 	return found
@@ -165,11 +172,14 @@ func (m *Mentions) meets(take Take, reach []Reached) Mention {
 	if take.Everything {
 		return Mention{Uses: AnyUse}
 	}
-	if m.Unparsed {
+	if m.Unparsed && take.Uses != Alone {
 		return m.tokensMeet(take, reach)
 	}
 	switch take.Object.Kind {
 	case Column:
+		if take.Uses == Alone {
+			return m.aloneMeets(take.Object, reach)
+		}
 		return m.columnMeets(take, reach)
 	case Index:
 		return m.constraintMeets(take, reach)
@@ -296,6 +306,17 @@ func (m *Mentions) constraintMeets(take Take, reach []Reached) Mention {
 		met.Uses &^= Read | Insert | Update | Delete | Star | Call | Omit | Value
 	}
 	return met
+}
+
+// aloneMeets judges what a column that is added gets in the way of.
+func (m *Mentions) aloneMeets(object Object, reach []Reached) Mention {
+	relation := slices.ContainsFunc(m.Relations, func(r RelationMention) bool { return r.is(object.Schema, object.Relation) })
+	owned := slices.ContainsFunc(m.Owners[object.Column], func(o string) bool { return matches(o, object.Relation) })
+	spread := slices.ContainsFunc(m.Spread, func(s string) bool { return matches(s, object.Relation) })
+	if relation && (m.Names[object.Column] && owned && !m.Unparsed || spread) || m.reaches(reach) {
+		return Mention{Uses: Alone, Named: true}
+	}
+	return Mention{}
 }
 
 func (m *Mentions) columnMeets(take Take, reach []Reached) Mention {

@@ -32,7 +32,7 @@ func (c *Catalog) restore(a *Assessment) {
 func (c *Catalog) back(l lost) bool {
 	if l.fn != nil {
 		for _, f := range c.functions[key(l.object.Schema, l.object.Name)] {
-			if f.signature() == l.fn.signature() && f.Returns.String() == l.fn.Returns.String() && !f.refuses() && f.SecurityDefiner == l.fn.SecurityDefiner {
+			if f.signature() == l.fn.signature() && f.Returns.String() == l.fn.Returns.String() && f.calledAs(l.fn) && !f.refuses() && f.SecurityDefiner == l.fn.SecurityDefiner {
 				return true
 			}
 		}
@@ -96,11 +96,21 @@ func (c *Catalog) ungranted(a *Assessment) {
 				for j := range a.Statements[i].Operations {
 					op := &a.Statements[i].Operations[j]
 					if op.Kind == l.op.kind && op.On == l.op.on && op.Span == l.op.span && op.Phase == Contract {
-						op.Takes = append(op.Takes, Take{Object: l.object, Uses: AnyUse, Certainty: Denied})
+						op.Takes = append(op.Takes, Take{Object: l.object, Uses: AnyUse, Certainty: RunFails})
 					}
 				}
 			}
 			break
 		}
 	}
+}
+
+// calledAs reports whether every call of the other function, by position, by name or by its defaults, fits this one.
+func (f *function) calledAs(other *function) bool {
+	for i, p := range other.Parameters {
+		if i >= len(f.Parameters) || f.Parameters[i].Name != p.Name || p.Default && !f.Parameters[i].Default {
+			return false
+		}
+	}
+	return true
 }

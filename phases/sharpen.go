@@ -20,6 +20,9 @@ func (j *judgement) sharpenTakes() {
 		j.takeUnkeyed()
 		return
 	}
+	if t := j.c.typ(TypeName{Schema: j.On.Schema, Name: j.On.Name}); t != nil && j.On.Relation == "" {
+		j.takeTyped(t)
+	}
 	if j.rel == nil {
 		return
 	}
@@ -29,6 +32,13 @@ func (j *judgement) sharpenTakes() {
 		return
 	case "truncate":
 		j.takeReferring(j.c.truncated(j.rel, j.Flags))
+		return
+	case "attach_partition", "attach_partition_proven", "attach_partition_new", "attach_partition_default_scan":
+		if child := j.c.rel(j.Ref); child != nil && child.partitioned != 0 && child.defaultPartition() == nil && !j.c.fresh(j.rel.born) {
+			// Rows that went elsewhere find no partition any more.
+			j.Phase = Contract
+			j.Takes = append(j.Takes, Take{Object: j.rel.object(j.rel.kind), Uses: Insert | Update, Certainty: RunFails})
+		}
 		return
 	case "delete", "delete_all":
 		j.takeReferring(j.rel.family(j.Flags.Has(Only)))
@@ -45,9 +55,9 @@ func (j *judgement) sharpenTakes() {
 		rest.Uses &^= Omit
 		sharper = append(sharper, rest)
 		switch {
-		case k.def != nil && !k.def.Null || k.identity != 0 || k.generated != 0:
-			if !j.refusesNull(k.name) {
-				// What the default is worth to a CHECK or a foreign key, only its value tells.
+		case k.def != nil && !k.def.Null || k.identity != 0 || k.generated != 0 || j.rel.fills(j.c, k.name):
+			if !j.refusesNull(k.name) || k.def == nil && k.identity == 0 && k.generated == 0 {
+				// What the default, or the trigger that fills the column, is worth to a constraint, only its value tells.
 				sharper = append(sharper, Take{Object: t.Object, Uses: Omit, Certainty: ValuesDecide})
 			}
 		case j.refusesNull(k.name):
@@ -55,6 +65,56 @@ func (j *judgement) sharpenTakes() {
 		}
 	}
 	j.Takes = sharper
+}
+
+// fills reports whether a trigger of the table may give the column a value before the row is stored.
+func (r *rel) fills(c *Catalog, column string) bool {
+	return slices.ContainsFunc(r.triggers, func(t *trigger) bool {
+		if t.rule || !t.Before || t.disabled {
+			return false
+		}
+		f := c.fn(Object{Kind: Function, Schema: t.Function.Schema, Name: t.Function.Name})
+		return f == nil || strings.Contains(strings.ToLower(f.BodyText), "new."+column)
+	})
+}
+
+// takeTyped takes, with what changes about a type, the columns of that type: their values come and go as parameters and
+// results, which nothing in a statement's text shows.
+func (j *judgement) takeTyped(t *typ) {
+	omit := Certainty(Behaves)
+	uses := Insert | Update
+	switch j.Kind {
+	case "add_domain_check", "add_domain_check_not_valid":
+		omit = ValuesDecide
+	case "set_domain_not_null":
+		omit = RunFails
+	case "rename_enum_value":
+		uses |= Read
+	case "add_attribute", "drop_attribute", "alter_attribute_type":
+		uses |= Read
+	default:
+		return
+	}
+	for _, r := range j.c.users(t) {
+		if j.c.fresh(r.born) {
+			continue
+		}
+		for _, k := range r.columns {
+			if j.c.typ(k.typ) != t {
+				continue
+			}
+			o := Object{Kind: Column, Schema: r.schema, Relation: r.name, Column: k.name}
+			j.Takes = append(j.Takes, Take{Object: o, Uses: uses, Certainty: ValuesDecide})
+			given := k.def != nil && !k.def.Null || t.Default != nil || r.fills(j.c, k.name)
+			switch {
+			case omit == Behaves:
+			case given:
+				j.Takes = append(j.Takes, Take{Object: o, Uses: Omit, Certainty: ValuesDecide})
+			case omit == RunFails:
+				j.Takes = append(j.Takes, Take{Object: o, Uses: Omit, Certainty: RunFails})
+			}
+		}
+	}
 }
 
 // takeReferring takes rows from the tables given: what refers to them finds no row to refer to, and where TRUNCATE goes
@@ -94,14 +154,14 @@ func (j *judgement) takeUnkeyed() {
 			named = p.all || slices.Contains(p.schemas, r.schema) || slices.Contains(p.tables, r)
 		}
 		if named && j.c.unidentified(r) {
-			j.Takes = append(j.Takes, Take{Object: r.object(r.kind), Uses: uses})
+			j.Takes = append(j.Takes, Take{Object: r.object(r.kind), Uses: uses, Certainty: RunFails})
 		}
 	}
 	if j.Ref.Relation != "" {
-		j.Takes = append(j.Takes, Take{Object: j.qualify(j.Ref), Uses: uses})
+		j.Takes = append(j.Takes, Take{Object: j.qualify(j.Ref), Uses: uses, Certainty: RunFails})
 		if r := j.c.rel(j.Ref); r != nil {
 			for _, each := range r.descendants() {
-				j.Takes = append(j.Takes, Take{Object: each.object(each.kind), Uses: uses})
+				j.Takes = append(j.Takes, Take{Object: each.object(each.kind), Uses: uses, Certainty: RunFails})
 			}
 		}
 	}

@@ -30,6 +30,9 @@ const (
 	Call
 	// Value is a constant equal to the object's name, such as an enum's value.
 	Value
+	// Alone is a use that fails once the relation has a column of that name as well: an unqualified name that would then
+	// fit two columns, or a place where the number of columns counts. It is no part of AnyUse.
+	Alone
 
 	// AnyUse is every use. To leave a column out is not to use it, so Omit is not part of it.
 	AnyUse = Read | Insert | Update | Delete | Star | Conflict | Call | Value
@@ -42,7 +45,7 @@ var useNames = []struct {
 	name string
 }{
 	{Read, "read"}, {Insert, "insert"}, {Omit, "omit"}, {Update, "update"}, {Delete, "delete"}, {Star, "star"},
-	{Conflict, "conflict target"}, {Call, "call"}, {Value, "value"},
+	{Conflict, "conflict target"}, {Call, "call"}, {Value, "value"}, {Alone, "use without it"},
 }
 
 // String lists the uses by name, separated by commas; "any" for AnyUse.
@@ -97,20 +100,20 @@ const (
 	ValuesDecide
 	// Behaves means that the use still works and does something else, as with a dropped trigger.
 	Behaves
-	// Denied means that an affected use fails for want of a right, or finds no rows: PostgreSQL looks at rights when a
-	// statement is executed, not when it is prepared.
-	Denied
+	// RunFails means that an affected use fails or finds nothing, which only executing it shows: PostgreSQL looks at rights,
+	// policies, publications and the bounds of sequences then, and not when it prepares a statement.
+	RunFails
 )
 
-// String gives the certainty's word: fails, possible, behaves or denied.
+// String gives the certainty's word: fails, possible, behaves or fails when run.
 func (c Certainty) String() string {
 	switch c {
 	case ValuesDecide:
 		return "possible"
 	case Behaves:
 		return "behaves"
-	case Denied:
-		return "denied"
+	case RunFails:
+		return "fails when run"
 	default:
 		return "fails"
 	}
@@ -135,6 +138,8 @@ type Reached struct {
 	Inside bool
 	// Writes is true where only writes to the object go that way, as with a trigger on it.
 	Writes bool
+	// Partly is true where only some rows of the object go that way, as from a partitioned table to one partition.
+	Partly bool
 	// View is true where the way is PostgreSQL's own, by a view: PostgreSQL refuses to take away what a view reads, so
 	// that only what binds written rows goes through.
 	View bool

@@ -74,7 +74,7 @@ where n.nspname not in ('pg_catalog', 'information_schema', 'pawl') and n.nspnam
 	const edges = `
 select d.refobjid::bigint, r.ev_class::bigint, 'view' from pg_depend d join pg_rewrite r on r.oid = d.objid
 where d.classid = 'pg_rewrite'::regclass and d.refclassid in ('pg_class'::regclass, 'pg_proc'::regclass) and d.refobjid <> r.ev_class
-union select inhrelid::bigint, inhparent::bigint, 'inherit' from pg_inherits
+union select inhrelid::bigint, inhparent::bigint, 'parent' from pg_inherits
 union select inhparent::bigint, inhrelid::bigint, 'inherit' from pg_inherits
 union select tgfoid::bigint, tgrelid::bigint, 'trigger' from pg_trigger
 union select d.refobjid::bigint, a.adrelid::bigint, 'trigger' from pg_depend d join pg_attrdef a on a.oid = d.objid
@@ -139,7 +139,8 @@ func (r *Reach) Of(take phases.Take, gone map[string]bool) []phases.Reached {
 	}
 	w := walk{r: r, take: take, gone: gone, found: map[int]phases.Reached{}}
 	for i := range r.objects {
-		if names(r.objects[i].object, take.Object) {
+		// A view keeps the columns that it has; only the bodies of functions are read again.
+		if take.Uses != phases.Alone && names(r.objects[i].object, take.Object) {
 			w.visit(i, phases.Reached{})
 		}
 	}
@@ -172,6 +173,9 @@ func (r *Reach) Know(change *gate.Change) {
 		t := &change.Takes[i]
 		t.Reach, t.Columns = r.Of(t.Take, change.Gone), r.Columns(t.Object)
 	}
+	for i := range change.Adds {
+		change.Adds[i].Reach = r.Of(change.Adds[i].Take, change.Gone)
+	}
 }
 
 // walk is one search through what is reached.
@@ -192,6 +196,7 @@ func (w *walk) visit(i int, how phases.Reached) {
 	if seen {
 		// The least restricted of several ways counts, and a way inside of functions is never forgotten.
 		how.Writes, how.View, how.Inside = how.Writes && old.Writes, how.View && old.View, how.Inside || old.Inside
+		how.Partly = how.Partly && old.Partly
 		if names(how.Object, w.take.Object) {
 			// It leads back by what its own writes set off.
 			how.Writes = true
@@ -218,7 +223,10 @@ func (w *walk) from(i int) {
 			continue
 		}
 		next := phases.Reached{Inside: how.Inside || function, Writes: how.Writes && !function, View: how.View && !function}
+		next.Partly = how.Partly
 		switch way.kind {
+		case phases.ByParent:
+			next.Partly = true
 		case phases.ByTrigger:
 			next.Writes = true
 		case phases.ByView:
@@ -247,7 +255,7 @@ func (w *walk) body(i int) bool {
 	if mentioned(o, w.take) {
 		return true
 	}
-	if w.take.Object.Kind != phases.Column {
+	if w.take.Object.Kind != phases.Column || w.take.Uses == phases.Alone {
 		return false
 	}
 	for _, way := range w.r.by[i] {

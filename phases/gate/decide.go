@@ -52,15 +52,15 @@ func (v *Verdict) UnmarshalText(text []byte) error {
 type Change struct {
 	Phase phases.Phase
 	Takes []Taken
+	// Adds are the columns that the migration adds to older relations, as takes of phases.Alone: what names them without
+	// a qualifier, or counts columns, may not have expected them. They never make a change wait for what is not known.
+	Adds []Taken
 	// Gone names the functions that the migration drops.
 	Gone map[string]bool
-	// Adds are the columns that the migration adds to relations which code may know: they can make a name ambiguous, and
-	// a star another list.
-	Adds []phases.Object
 }
 
 // Suspects reports whether a statement has to be looked at closely: it may use what the change takes, or what the change
-// adds may be in its way.
+// adds may be in its way or give a star another list.
 func (c Change) Suspects(q Query) bool {
 	for _, t := range c.Takes {
 		if !t.Everything && q.Mentions.Meets(t.Take, t.Reach, t.Columns...).Uses != 0 {
@@ -71,14 +71,14 @@ func (c Change) Suspects(q Query) bool {
 	return met
 }
 
-// addedMet finds the added column that a statement meets: by its name, or by a use of all columns of its relation.
-func (c Change) addedMet(q Query) (phases.Object, bool) {
-	for _, o := range c.Adds {
-		if q.Mentions.Meets(phases.Take{Object: o, Uses: phases.AnyUse}, nil).Uses != 0 {
-			return o, true
+// addedMet finds an added column that a statement meets: it is in the way of a name or of a star, or a star shows it.
+func (c Change) addedMet(q Query) (Taken, bool) {
+	for _, t := range c.Adds {
+		if q.Mentions.Meets(t.Take, t.Reach).Uses != 0 || q.Mentions.Meets(phases.Take{Object: t.Object, Uses: phases.AnyUse}, nil).Uses != 0 {
+			return t, true
 		}
 	}
-	return phases.Object{}, false
+	return Taken{}, false
 }
 
 // Taken is one thing that one operation of a migration takes.
@@ -224,18 +224,22 @@ func (d Decision) Until() time.Time {
 // is allowed only if for each eligible release it is known, completely, that it sends nothing the change affects.
 func Decide(change Change, evidence Evidence, policy Policy, now time.Time) Decision {
 	d := Decision{At: now, Verdict: Unaffected}
-	if len(change.Takes) == 0 && change.Phase != phases.Unknown && evidence.Proofs == nil {
+	if len(change.Takes) == 0 && len(change.Adds) == 0 && change.Phase != phases.Unknown && evidence.Proofs == nil {
 		d.Allowed = true
 		return d
 	}
 	for _, failure := range evidence.Failures {
+		if !change.Phase.Gated() {
+			// What only adds goes on; nobody waits for it to be known.
+			break
+		}
 		d.add(Finding{
 			Verdict: Unknown, Message: failure,
 			Next: "make this source readable again, then run `pawl migrate` or `pawl gate` once more",
 		})
 	}
 	d.opaque(change)
-	if !evidence.Registered && len(change.Takes) > 0 {
+	if !evidence.Registered && len(change.Takes) > 0 && change.Phase.Gated() {
 		d.add(Finding{
 			Verdict: Unknown,
 			Message: "no release of any consumer is registered, so nobody knows which code uses this database",
@@ -276,7 +280,7 @@ func (d *Decision) add(f Finding) {
 // opaque reports what the change itself leaves unknown: then no manifest can help.
 func (d *Decision) opaque(change Change) {
 	for _, t := range change.Takes {
-		if t.Everything {
+		if t.Everything && change.Phase.Gated() {
 			d.add(Finding{
 				Verdict: Unknown, Object: t.Object, Span: t.Span,
 				Message: "pawl cannot see what this statement does: " + t.Summary,
@@ -296,7 +300,8 @@ func (d *Decision) release(change Change, r Release, evidence Evidence) {
 	d.Checked.Releases++
 	d.Checked.Eligible = append(d.Checked.Eligible, considered(r))
 	base := Finding{Consumer: r.Consumer, Release: r.ID, Why: r.Why, Since: r.Since, Until: r.Until}
-	takes := len(change.Takes) > 0 || change.Phase == phases.Unknown
+	// What only adds, and hardly ever hurts, does not wait for what is not known.
+	takes := len(change.Takes) > 0 && change.Phase.Gated() || change.Phase == phases.Unknown
 	if r.Manifest == nil {
 		if takes {
 			f := base
@@ -341,8 +346,8 @@ func query(change Change, r Release, q Query, evidence Evidence) []Finding {
 		if t, m, ok := firstMet(change, q); ok {
 			f.Object, f.Uses, f.Span, f.Taken, f.Next = t.Object, m.Uses, t.Span, t.Summary, next(r, t)
 			f.met = allMet(change, q)
-		} else if o, ok := change.addedMet(q); ok {
-			f.Object, f.Taken = o, "adds a column that is in the statement's way"
+		} else if t, ok := change.addedMet(q); ok {
+			f.Object, f.Span, f.Taken = t.Object, t.Span, "adds a column that is in the statement's way"
 			f.Next = fmt.Sprintf("qualify the names in the statement and deploy that release of %s first; or give the new column another name", r.Consumer)
 		} else {
 			f.Next = fmt.Sprintf("deploy a release of %s whose statement suits both shapes first", r.Consumer)
@@ -354,13 +359,13 @@ func query(change Change, r Release, q Query, evidence Evidence) []Finding {
 		if t, m, ok := firstMet(change, q); ok {
 			f.Object, f.Uses, f.Span, f.Taken = t.Object, m.Uses, t.Span, t.Summary
 			f.met = allMet(change, q)
-		} else if o, ok := change.addedMet(q); ok {
-			f.Object, f.Taken = o, "adds a column"
+		} else if t, ok := change.addedMet(q); ok {
+			f.Object, f.Span, f.Taken = t.Object, t.Span, t.Summary
 		}
 		found = append(found, f)
 	}
 	for _, t := range change.Takes {
-		if t.Everything {
+		if t.Everything || t.Certainty == phases.Behaves && !change.Phase.Gated() {
 			continue
 		}
 		m := q.Mentions.Meets(t.Take, t.Reach, t.Columns...)
@@ -371,6 +376,21 @@ func query(change Change, r Release, q Query, evidence Evidence) []Finding {
 		f.Verdict, f.Message = judge(t, m, q)
 		if asked && proof.Before != "" && f.Verdict > Unknown {
 			f.Verdict, f.Message = Unknown, f.Message+"; PostgreSQL cannot tell, for it refuses the statement already now: "+proof.Before
+		}
+		found = append(found, f)
+	}
+	for _, t := range change.Adds {
+		m := q.Mentions.Meets(t.Take, t.Reach)
+		if m.Uses == 0 || asked && proof.clears() && settled(t, m, proof) {
+			continue
+		}
+		f := Finding{
+			Verdict: Broken, Object: t.Object, Uses: m.Uses, Span: t.Span, Taken: t.Summary,
+			Message: fmt.Sprintf("with %s %s it may find two columns of that name, or one column more than fits", t.Object.Kind, t.Object),
+			Next:    fmt.Sprintf("give the column another name, or first deploy a release of %s that qualifies the name and lists its columns", r.Consumer),
+		}
+		if asked && proof.Before != "" {
+			f.Verdict = Possible
 		}
 		found = append(found, f)
 	}
@@ -433,7 +453,7 @@ func firstMet(change Change, q Query) (Taken, phases.Mention, bool) {
 // allMet gives every object that a statement meets: PostgreSQL names only the first that it fails on.
 func allMet(change Change, q Query) []phases.Object {
 	var met []phases.Object
-	for _, t := range change.Takes {
+	for _, t := range slices.Concat(change.Takes, change.Adds) {
 		if !t.Everything && q.Mentions.Meets(t.Take, t.Reach, t.Columns...).Uses != 0 {
 			met = append(met, t.Object)
 		}
@@ -464,6 +484,8 @@ func judge(t Taken, m phases.Mention, q Query) (Verdict, string) {
 	switch {
 	case m.Unsure:
 		return Unknown, fmt.Sprintf("it is made at run time, and may then name %s (%s)", what, m.Uses)
+	case m.Partly:
+		return Possible, fmt.Sprintf("%s: whether this %s gets at it depends on the rows (%s)", what, m.Uses, t.Summary)
 	case t.Certainty == phases.ValuesDecide:
 		return Possible, fmt.Sprintf("%s: whether this %s still works depends on the values (%s)", what, m.Uses, t.Summary)
 	case t.Certainty == phases.Behaves:

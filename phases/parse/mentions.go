@@ -13,17 +13,22 @@ import (
 
 // Mentions gives what a query's text names. It never fails: a text that the parser rejects falls back to its
 // identifier tokens, and one that cannot even be scanned to its words, and both are marked Unparsed.
-func Mentions(text string) *phases.Mentions {
+func Mentions(text string) *phases.Mentions { return mentions(text, false) }
+
+// mentions also takes a text of which the number of columns counts that it gives.
+func mentions(text string, counted bool) *phases.Mentions {
 	tree, err := parseTree(text)
 	if err != nil {
 		return tokenMentions(text)
 	}
 	w := mentionWalk{
+		counted:  counted,
 		out:      &phases.Mentions{Names: map[string]bool{}},
 		relation: map[relationName]int{},
 		denotes:  map[string][]string{},
 		typed:    map[string]bool{},
 		stars:    map[string]bool{},
+		spread:   map[string]bool{},
 		owners:   map[string]map[string]bool{},
 		anywhere: map[string]bool{},
 	}
@@ -48,9 +53,12 @@ type mentionWalk struct {
 	denotes map[string][]string
 	// typed are the relations whose row type is named: a name anywhere may be of theirs.
 	typed map[string]bool
-	// stars are the relations of which all columns are used, owners the relations that each name may be a column of,
+	// stars are the relations of which all columns are used, spread those of them under a star proper, counted is set by a
+	// place where the number of columns counts; owners are the relations that each name may be a column of,
 	// and anywhere the names that may be a column of any.
 	stars    map[string]bool
+	spread   map[string]bool
+	counted  bool
 	owners   map[string]map[string]bool
 	anywhere map[string]bool
 	// references are the column references that need all aliases to be known.
@@ -97,6 +105,12 @@ func (w *mentionWalk) own(name string, relations []string) {
 	}
 }
 
+func (w *mentionWalk) spreads(relations []string) {
+	for _, r := range relations {
+		w.spread[r] = true
+	}
+}
+
 func (w *mentionWalk) star(relations []string) {
 	for _, r := range relations {
 		w.stars[r] = true
@@ -127,6 +141,10 @@ func (w *mentionWalk) relationsIn(list []*pg_query.Node) []string {
 			}
 			if f.JoinExpr.IsNatural || f.JoinExpr.Alias != nil && len(f.JoinExpr.Alias.Colnames) > 0 {
 				w.star(inner)
+			}
+			if f.JoinExpr.IsNatural {
+				w.counted = true
+				w.spreads(inner)
 			}
 			out = append(out, inner...)
 		case *pg_query.Node_RangeTableSample:
@@ -204,8 +222,11 @@ func (w *mentionWalk) walk(m protoreflect.Message) {
 		if len(node.GroupClause) > 0 {
 			w.out.Groups = true
 		}
+		w.counted = w.counted || node.Op != pg_query.SetOperation_SETOP_NONE
 		w.within(w.relationsIn(node.FromClause), func() { w.outputNames(node) })
 		return
+	case *pg_query.SubLink:
+		w.counted = w.counted || node.SubLinkType != pg_query.SubLinkType_EXISTS_SUBLINK
 	case *pg_query.ColumnRef:
 		w.columnRef(node)
 		return
@@ -303,17 +324,38 @@ func (w *mentionWalk) children(m protoreflect.Message, except protoreflect.Name)
 	})
 }
 
-// outputNames visits a SELECT and leaves the names of its output columns out: they name nothing in the database. An
-// ORDER BY that uses one names it again by a column reference.
+// outputNames visits a SELECT and leaves the names of its output columns out: they name nothing in the database, nor
+// does an ORDER BY that is one of them, which goes before any column of that name.
 func (w *mentionWalk) outputNames(s *pg_query.SelectStmt) {
+	outputs := map[string]bool{}
 	for _, t := range s.TargetList {
 		if r := t.GetResTarget(); r != nil {
+			outputs[r.Name] = r.Name != ""
 			w.children(r.ProtoReflect(), "")
 		} else {
 			w.walk(t.ProtoReflect())
 		}
 	}
-	w.children(s.ProtoReflect(), "target_list")
+	s.ProtoReflect().Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
+		switch {
+		case field.Kind() != protoreflect.MessageKind || field.Name() == "target_list":
+		case field.Name() == "sort_clause":
+			for _, n := range s.SortClause {
+				if c := n.GetSortBy().GetNode().GetColumnRef(); c != nil && len(c.Fields) == 1 && outputs[c.Fields[0].GetString_().GetSval()] {
+					w.out.Names[c.Fields[0].GetString_().GetSval()] = true
+					continue
+				}
+				w.walk(n.ProtoReflect())
+			}
+		case field.IsList():
+			for i := range value.List().Len() {
+				w.walk(value.List().Get(i).Message())
+			}
+		default:
+			w.walk(value.Message())
+		}
+		return true
+	})
 }
 
 func (w *mentionWalk) mention(schema, name string, uses phases.Use, columns []string) {
@@ -363,6 +405,7 @@ func (w *mentionWalk) insert(s *pg_query.InsertStmt) {
 	})
 	// What is inserted cannot name the relation that it goes to.
 	if s.SelectStmt != nil {
+		w.counted = true
 		w.walk(s.SelectStmt.ProtoReflect())
 	}
 }
@@ -437,6 +480,9 @@ func (w *mentionWalk) finish() {
 		w.star(typed)
 	}
 	w.out.Stars = slices.Sorted(maps.Keys(w.stars))
+	if w.counted {
+		w.out.Spread = slices.Sorted(maps.Keys(w.spread))
+	}
 }
 
 func (w *mentionWalk) resolve(r reference) {
@@ -450,6 +496,7 @@ func (w *mentionWalk) resolve(r reference) {
 			w.out.Star = w.out.Star || name == ""
 		case name == "":
 			w.star(r.level.relations)
+			w.spreads(r.level.relations)
 			w.star(slices.Collect(maps.Keys(w.typed)))
 		default:
 			w.own(name, around)
@@ -469,6 +516,7 @@ func (w *mentionWalk) resolve(r reference) {
 		w.own(qualifier, around)
 	case name == "":
 		w.star(relations)
+		w.spreads(relations)
 	default:
 		w.own(name, relations)
 		if rowFunctions[name] {

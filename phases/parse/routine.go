@@ -2,6 +2,7 @@ package parse
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 
 	pg "github.com/pganalyze/pg_query_go/v5"
@@ -53,7 +54,12 @@ func sqlRoutine(definition string) Routine {
 			continue
 		}
 		for _, body := range stringValues(e.Arg.GetList().GetItems()) {
-			r.Queries = append(r.Queries, Mentions(body))
+			m := mentions(body, true)
+			if row := stringValues(f.ReturnType.GetNames()); len(row) > 0 {
+				// A star gives the row that is returned, whatever columns it has.
+				m.Spread = slices.DeleteFunc(m.Spread, func(s string) bool { return s == row[len(row)-1] })
+			}
+			r.Queries = append(r.Queries, m)
 		}
 	}
 	return r
