@@ -333,7 +333,7 @@ func (w *world) writes(t *made) {
 		}
 	}
 	w.send(fmt.Sprintf("insert into %s (%s) values (%s)", n, strings.Join(needed, ", "), strings.Join(values, ", ")))
-	w.send(fmt.Sprintf("insert into %s (%s) select %s from %s where id = 1 and false", n, strings.Join(needed, ", "), strings.Join(needed, ", "), n))
+	w.send(fmt.Sprintf("insert into %s (%s) select %s from %s where id = 1", n, strings.Join(needed, ", "), strings.Replace(strings.Join(needed, ", "), "id", "id + 500", 1), n))
 	if !slices.Contains(needed, c.name) {
 		w.send(fmt.Sprintf("insert into %s (%s, %s) values (%s, null)", n, strings.Join(needed, ", "), c.name, strings.Join(values, ", ")))
 		w.send(fmt.Sprintf("insert into %s (%s, %s) values (%s, default)", n, strings.Join(needed, ", "), c.name, strings.Join(values, ", ")))

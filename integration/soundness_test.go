@@ -62,7 +62,7 @@ func TestSoundness(t *testing.T) {
 		for _, way := range []string{"static", "shadow", "copies"} {
 			s := total[way]
 			t.Logf("%s: %d missed, %d of %d harmless ones allowed", way, len(s.missed), s.allowed, s.harmless)
-			for _, line := range s.missed {
+			for _, line := range firstOfEach(s.missed) {
 				t.Error(way + ": " + line)
 			}
 			if os.Getenv("PAWL_SOUNDNESS_BLOCKED") == way {
@@ -212,7 +212,7 @@ func (r *trial) release(t *testing.T, change string, some []gate.Query, failures
 	m := &gate.Manifest{Complete: true, Queries: some}
 	e := gate.Evidence{Registered: true, Releases: []gate.Release{{Consumer: "app", ID: "r1", Why: []gate.Eligibility{gate.WhyLive}, Manifest: m}}}
 
-	r.score(total["static"], change, some, failures, gate.Decide(static, e, gate.Policy{}, time.Now()))
+	r.score(total["static"], change, some, failures, proofs, static.Phase.Gated(), gate.Decide(static, e, gate.Policy{}, time.Now()))
 
 	asked := cloneChange(static)
 	for _, list := range [][]gate.Taken{asked.Takes, asked.Adds} {
@@ -223,7 +223,7 @@ func (r *trial) release(t *testing.T, change string, some []gate.Query, failures
 	r.reach.Know(&asked)
 	known := e
 	known.Proofs = proofs
-	r.score(total["shadow"], change, some, failures, gate.Decide(asked, known, gate.Policy{}, time.Now()))
+	r.score(total["shadow"], change, some, failures, proofs, static.Phase.Gated(), gate.Decide(asked, known, gate.Policy{}, time.Now()))
 }
 
 func cloneChange(c gate.Change) gate.Change {
@@ -231,11 +231,13 @@ func cloneChange(c gate.Change) gate.Change {
 	return c
 }
 
-func (r *trial) score(s *scores, change string, some []gate.Query, failures map[string]*pgconn.PgError, d gate.Decision) {
+func (r *trial) score(s *scores, change string, some []gate.Query, failures map[string]*pgconn.PgError, changed map[string]gate.Proof, contract bool, d gate.Decision) {
+	// What changes a result's shape hurts a client that looks at it, unless it only adds.
 	harmless := true
 	for _, each := range some {
 		refused := failures[each.ID]
 		if refused == nil {
+			harmless = harmless && (!contract || changed[each.ID].Changed == "")
 			continue
 		}
 		harmless = false
@@ -274,4 +276,15 @@ func parseFile(t *testing.T, name, text string) *phases.File {
 	f := parse.File(name, []byte(text))
 	require.Empty(t, f.Problems, text)
 	return f
+}
+
+// firstOfEach keeps one line for each change: the same gap shows in many statements.
+func firstOfEach(lines []string) []string {
+	seen := map[string]bool{}
+	return slices.DeleteFunc(slices.Clone(lines), func(line string) bool {
+		change, _, _ := strings.Cut(line, ": allowed")
+		twice := seen[change]
+		seen[change] = true
+		return twice
+	})
 }

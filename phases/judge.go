@@ -309,7 +309,11 @@ func (j *judgement) takes() {
 	}
 	for _, rule := range j.desc.Takes {
 		take := func(o Object) {
-			j.Takes = append(j.Takes, Take{Object: j.qualify(o), Uses: rule.Uses, Certainty: rule.Certainty})
+			t := Take{Object: j.qualify(o), Uses: rule.Uses, Certainty: rule.Certainty}
+			if o.Kind == Schema {
+				t.Only = j.c.known() && !slices.Contains(j.c.defaultPath, o.Name) && !j.c.roles[o.Name]
+			}
+			j.Takes = append(j.Takes, t)
 		}
 		switch rule.What {
 		case TheObject:

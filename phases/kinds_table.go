@@ -3,7 +3,7 @@ package phases
 var tableKinds = []Descriptor{
 	{Kind: "create_table", Phase: Expand, Effect: Effect{RefLock: ShareRowExclusive}, Summary: "makes a table; writers of tables that its foreign keys point to, if there are any, wait for the moment",
 		Safe: "Create the table without foreign keys and add them one at a time.", Example: "CREATE TABLE made (id int PRIMARY KEY, t_id int REFERENCES t)"},
-	{Kind: "create_table_shadowing", Refines: "create_table", Phase: Contract, Takes: fails(TheObject, AnyUse), Summary: "makes a table that hides an older one of the same name, which stands later in the search path",
+	{Kind: "create_table_shadowing", Refines: "create_table", Phase: Contract, Takes: failsRun(TheObject, AnyUse), Summary: "makes a table that hides an older one of the same name, which stands later in the search path",
 		Safe:  "Give the table another name, or qualify the names in the code first.",
 		Setup: "CREATE SCHEMA app; CREATE TABLE public.hidden (old int); ALTER DATABASE pawl_test SET search_path = app, public;", Example: "CREATE TABLE app.hidden (now int)", Breaks: "SELECT old FROM hidden", Manual: "the search path of the database must be set before the session begins"},
 	{Kind: "create_foreign_table", Phase: Expand, Summary: "makes a foreign table",

@@ -23,9 +23,9 @@ type Mentions struct {
 	// list, an INSERT without columns. Star is true where any relation may be meant.
 	Stars []string
 	Star  bool
-	// Spread are the relations under a star, or joined by NATURAL, in a query that has a place where the number or the
-	// names of all columns count: what is inserted, the arms of a UNION, a row compared with a subquery.
-	Spread []string
+	// Spread are the relations under a star in a query that has a place where the number of all columns counts: what is
+	// inserted, the arms of a UNION, a row compared with a subquery. Natural are those joined by the names they share.
+	Spread, Natural []string
 	// Owners gives for a name the relations that it can be a column of, by the qualifier before it or the query around
 	// it. A name that is missing may belong to any.
 	Owners map[string][]string
@@ -49,6 +49,8 @@ type RelationMention struct {
 	// Columns are the columns listed for INSERT, assigned by UPDATE or inferred from by ON CONFLICT; nil where none are
 	// listed or where they are expressions.
 	Columns []string
+	// Width is how many values an INSERT without a column list gives; 0 where it cannot be told from the text.
+	Width int
 	// Needs are columns that the relation must have, or else the statement fails whatever it stands for; used for
 	// relations whose Name is a pattern.
 	Needs []string
@@ -102,13 +104,13 @@ func (m *Mentions) meetsHoles(take Take, reach []Reached, columns []string) Ment
 		}
 		whole := sure
 		whole.Patterns = m.Patterns
-		found := whole.meets(take, reach)
+		found := whole.meets(take, reach, columns)
 		sure.Relations = slices.DeleteFunc(slices.Clone(sure.Relations), func(r RelationMention) bool { return isPattern(r.Name) })
-		certain := sure.meets(take, reach)
+		certain := sure.meets(take, reach, columns)
 		found.Unsure = certain.Uses == 0
 		return found
 	}
-	return m.meets(take, reach)
+	return m.meets(take, reach, columns)
 }
 
 // pieceMeets judges a piece of a statement, of which nobody knows what else stands in the statement.
@@ -124,7 +126,7 @@ func (m *Mentions) pieceMeets(take Take, reach []Reached, patterns []string, amo
 	case o.Column != "" && o.Kind != EnumValue:
 		meets = meets || (among[o.Relation] || piece.has(o.Relation) || piece.reachesAny(reach, among)) && (piece.has(o.Column) || m.Star)
 	case o.Kind == EnumValue:
-		meets = meets || piece.meets(take, reach).Uses != 0
+		meets = meets || piece.meets(take, reach, nil).Uses != 0
 	default:
 		for _, name := range []string{o.Relation, o.Name} {
 			meets = meets || name != "" && (piece.has(name) || m.stringNames(name))
@@ -168,7 +170,7 @@ func matches(pattern, name string) bool {
 	}
 }
 
-func (m *Mentions) meets(take Take, reach []Reached) Mention {
+func (m *Mentions) meets(take Take, reach []Reached, columns []string) Mention {
 	if take.Everything {
 		return Mention{Uses: AnyUse}
 	}
@@ -178,9 +180,9 @@ func (m *Mentions) meets(take Take, reach []Reached) Mention {
 	switch take.Object.Kind {
 	case Column:
 		if take.Uses == Alone {
-			return m.aloneMeets(take.Object, reach)
+			return m.aloneMeets(take.Object, reach, !take.Only)
 		}
-		return m.columnMeets(take, reach)
+		return m.columnMeets(take, reach, columns)
 	case Index:
 		return m.constraintMeets(take, reach)
 	case Table, View, MatView, Sequence:
@@ -197,9 +199,10 @@ func (m *Mentions) meets(take Take, reach []Reached) Mention {
 		}
 		return m.named(take.Object.Name, take.Uses, reach)
 	case Schema:
+		name := firstOf(take.Object.Schema, take.Object.Name)
 		for _, r := range m.Relations {
-			if r.Schema == take.Object.Schema || isPattern(r.Schema) {
-				return Mention{Uses: take.Uses, Named: true}
+			if r.Schema == name || r.Schema == "" && !take.Only || isPattern(r.Schema) {
+				return Mention{Uses: take.Uses, Named: r.Schema == name}
 			}
 		}
 		return m.named(firstOf(take.Object.Schema, take.Object.Name), take.Uses, reach)
@@ -301,6 +304,9 @@ func (m *Mentions) constraintMeets(take Take, reach []Reached) Mention {
 	if o.Name != "" && m.has(o.Name) || o.Kind == Index && m.has(o.Relation) {
 		return Mention{Uses: take.Uses, Named: true}
 	}
+	if take.Only {
+		return Mention{}
+	}
 	met := m.relationMeets(take, reach)
 	if take.Uses&Read != 0 && !m.Groups {
 		met.Uses &^= Read | Insert | Update | Delete | Star | Call | Omit | Value
@@ -309,17 +315,18 @@ func (m *Mentions) constraintMeets(take Take, reach []Reached) Mention {
 }
 
 // aloneMeets judges what a column that is added gets in the way of.
-func (m *Mentions) aloneMeets(object Object, reach []Reached) Mention {
+func (m *Mentions) aloneMeets(object Object, reach []Reached, shared bool) Mention {
 	relation := slices.ContainsFunc(m.Relations, func(r RelationMention) bool { return r.is(object.Schema, object.Relation) })
 	owned := slices.ContainsFunc(m.Owners[object.Column], func(o string) bool { return matches(o, object.Relation) })
-	spread := slices.ContainsFunc(m.Spread, func(s string) bool { return matches(s, object.Relation) })
+	at := func(s string) bool { return matches(s, object.Relation) }
+	spread := slices.ContainsFunc(m.Spread, at) || shared && slices.ContainsFunc(m.Natural, at)
 	if relation && (m.Names[object.Column] && owned && !m.Unparsed || spread) || m.reaches(reach) {
 		return Mention{Uses: Alone, Named: true}
 	}
 	return Mention{}
 }
 
-func (m *Mentions) columnMeets(take Take, reach []Reached) Mention {
+func (m *Mentions) columnMeets(take Take, reach []Reached, columns []string) Mention {
 	object, uses := take.Object, take.Uses
 	var met, conflict Use
 	named, relation := false, false
@@ -331,6 +338,12 @@ func (m *Mentions) columnMeets(take Take, reach []Reached) Mention {
 		conflict |= r.Uses & Conflict
 		if r.Uses&Insert != 0 {
 			switch {
+			case r.Columns == nil && r.Width > 0 && slices.Index(columns, object.Column) >= 0:
+				if slices.Index(columns, object.Column) < r.Width {
+					met |= Star | Insert
+				} else {
+					met |= Star | Omit
+				}
 			case r.Columns == nil && r.Uses&Star != 0:
 				// The values go to the first columns of the table: this one may be among them, or be left out.
 				met |= Star | Insert | Omit
@@ -352,24 +365,71 @@ func (m *Mentions) columnMeets(take Take, reach []Reached) Mention {
 		}
 	}
 	reached := m.reaches(reach)
-	if m.stringNames(object.Relation) {
-		reached = true
-	}
-	if !relation && !reached {
+	inText := m.stringNames(object.Relation)
+	if !relation && !reached && !inText {
 		return Mention{}
 	}
-	if m.has(object.Column) && (reached || m.mayOwn(object)) {
+	if m.has(object.Column) && (reached || inText || m.mayOwn(object)) {
 		met |= Read | conflict
 		named = true
 	}
-	if m.Star || m.starred(object.Relation) || reached && len(m.Stars) > 0 {
+	if m.Star || m.starred(object.Relation) || (reached || inText) && len(m.Stars) > 0 {
 		met |= Star
 	}
-	if reached && !relation {
-		// A view or a function stands between: which of its uses arrive at the column cannot be told without the catalog.
-		met = uses
+	switch {
+	case reached && !relation:
+		met = m.arriving(reach)
+	case reached:
+		// The relation's own triggers, or functions beside it, get at the column too.
+		if inside := slices.DeleteFunc(slices.Clone(reach), func(r Reached) bool { return !r.Inside }); m.reaches(inside) {
+			met |= m.arriving(inside)
+		}
+	}
+	if inText && !relation {
+		// A name for regclass, or a statement that something else is to run.
+		met |= AnyUse
+		if slices.ContainsFunc(m.Strings, func(s string) bool { return strings.Contains(strings.ToLower(s), "insert") || isPattern(s) }) {
+			met |= Omit
+		}
 	}
 	return Mention{Uses: met & uses, Named: named}
+}
+
+// arriving are the uses that may arrive at a column through what stands between: all that a function's body makes, and
+// through a view those that the statement makes of the view.
+func (m *Mentions) arriving(reach []Reached) Use {
+	var found Use
+	for _, o := range reach {
+		one := []Reached{o}
+		if !m.reaches(one) {
+			continue
+		}
+		uses := firstUse(o.Uses, AnyUse|Omit)
+		if o.Relation != "" && !o.Inside && !m.Unparsed {
+			var made Use
+			for _, r := range m.Relations {
+				if r.is(o.Schema, o.Relation) {
+					made |= r.Uses
+				}
+			}
+			switch {
+			case made&Insert != 0:
+			case made&Update != 0:
+				uses &^= Omit | Insert
+			default:
+				uses &^= Omit | Insert | Update
+			}
+		}
+		found |= uses
+	}
+	return firstUse(found, AnyUse|Omit)
+}
+
+func firstUse(a, b Use) Use {
+	if a != 0 {
+		return a
+	}
+	return b
 }
 
 // mayOwn reports whether a name in the query may be that of the column.

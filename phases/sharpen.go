@@ -27,6 +27,16 @@ func (j *judgement) sharpenTakes() {
 		return
 	}
 	switch j.Kind {
+	case "rename_constraint", "rename_unique_constraint":
+		for i := range j.Takes {
+			j.Takes[i].Only = j.Takes[i].Object.Kind == Constraint && j.Takes[i].Object.Name != ""
+		}
+		return
+	case "create_rule":
+		if j.Trigger != nil {
+			j.takeRuled()
+		}
+		return
 	case "drop_trigger", "disable_trigger":
 		j.takeFilled()
 		return
@@ -65,6 +75,28 @@ func (j *judgement) sharpenTakes() {
 		}
 	}
 	j.Takes = sharper
+}
+
+// takeRuled takes with a rule the statements that it is for; ON CONFLICT and MERGE do without rules.
+func (j *judgement) takeRuled() {
+	uses := Use(0)
+	for _, event := range j.Trigger.Events {
+		switch event {
+		case "insert":
+			uses |= Insert | Conflict
+		case "update":
+			uses |= Update | Conflict
+		case "delete":
+			uses |= Delete
+		default:
+			uses |= AnyUse
+		}
+	}
+	for i := range j.Takes {
+		if uses != 0 {
+			j.Takes[i].Uses &= uses
+		}
+	}
 }
 
 // fills reports whether a trigger of the table may give the column a value before the row is stored.

@@ -128,6 +128,9 @@ type Take struct {
 	Uses       Use       `json:"uses"`
 	Certainty  Certainty `json:"-"`
 	Everything bool      `json:"everything,omitempty"`
+	// Only narrows a take: of a schema, only what qualifies its name is affected, for no search path has it; of a
+	// constraint, only what names it; of phases.Alone, no other relation has a column of that name.
+	Only bool `json:"-"`
 }
 
 // Reached is an object through which code gets at another one without naming it.
@@ -140,6 +143,8 @@ type Reached struct {
 	Writes bool
 	// Partly is true where only some rows of the object go that way, as from a partitioned table to one partition.
 	Partly bool
+	// Uses are those that the function at the end of the way makes of the taken object; zero means that any may be made.
+	Uses Use
 	// View is true where the way is PostgreSQL's own, by a view: PostgreSQL refuses to take away what a view reads, so
 	// that only what binds written rows goes through.
 	View bool

@@ -3,6 +3,7 @@ package evidence
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -145,8 +146,11 @@ func (r *Reach) Of(take phases.Take, gone map[string]bool) []phases.Reached {
 		}
 	}
 	for i := range r.objects {
-		if _, seen := w.found[i]; !seen && w.body(i) {
-			w.visit(i, phases.Reached{Inside: true})
+		if _, seen := w.found[i]; seen {
+			continue
+		}
+		if uses, ok := w.body(i); ok {
+			w.visit(i, phases.Reached{Inside: true, Uses: uses})
 		}
 	}
 	for len(w.queue) > 0 {
@@ -174,7 +178,9 @@ func (r *Reach) Know(change *gate.Change) {
 		t.Reach, t.Columns = r.Of(t.Take, change.Gone), r.Columns(t.Object)
 	}
 	for i := range change.Adds {
-		change.Adds[i].Reach = r.Of(change.Adds[i].Take, change.Gone)
+		t := &change.Adds[i]
+		t.Reach = r.Of(t.Take, change.Gone)
+		t.Only = !slices.ContainsFunc(r.objects, func(o reachable) bool { return slices.Contains(o.columns, t.Object.Column) })
 	}
 }
 
@@ -197,6 +203,11 @@ func (w *walk) visit(i int, how phases.Reached) {
 		// The least restricted of several ways counts, and a way inside of functions is never forgotten.
 		how.Writes, how.View, how.Inside = how.Writes && old.Writes, how.View && old.View, how.Inside || old.Inside
 		how.Partly = how.Partly && old.Partly
+		if how.Uses != 0 && old.Uses != 0 {
+			how.Uses |= old.Uses
+		} else {
+			how.Uses = 0
+		}
 		if names(how.Object, w.take.Object) {
 			// It leads back by what its own writes set off.
 			how.Writes = true
@@ -223,7 +234,7 @@ func (w *walk) from(i int) {
 			continue
 		}
 		next := phases.Reached{Inside: how.Inside || function, Writes: how.Writes && !function, View: how.View && !function}
-		next.Partly = how.Partly
+		next.Partly, next.Uses = how.Partly, how.Uses
 		switch way.kind {
 		case phases.ByParent:
 			next.Partly = true
@@ -239,24 +250,24 @@ func (w *walk) from(i int) {
 	}
 	use := phases.Take{Object: here, Uses: phases.AnyUse | phases.Omit}
 	for j := range w.r.objects {
-		if _, seen := w.found[j]; !seen && mentioned(&w.r.objects[j], use) {
-			w.visit(j, phases.Reached{Inside: true})
+		if _, seen := w.found[j]; !seen {
+			if _, ok := mentioned(&w.r.objects[j], use); ok {
+				w.visit(j, phases.Reached{Inside: true, Uses: how.Uses})
+			}
 		}
 	}
 }
 
-// body reports whether a function's body gets at what is taken: it names it, it is the function of a trigger on the
-// table and names the column of the row, or it runs SQL of which nobody knows what it is.
-func (w *walk) body(i int) bool {
+// body reports whether a function's body gets at what is taken, and how: it names it, it is the function of a trigger on
+// the table and names the column of the row, or it runs SQL of which nobody knows what it is, and then any use may be.
+func (w *walk) body(i int) (phases.Use, bool) {
 	o := &w.r.objects[i]
 	if o.object.Kind != phases.Function {
-		return false
+		return 0, false
 	}
-	if mentioned(o, w.take) {
-		return true
-	}
+	uses, ok := mentioned(o, w.take)
 	if w.take.Object.Kind != phases.Column || w.take.Uses == phases.Alone {
-		return false
+		return uses, ok
 	}
 	for _, way := range w.r.by[i] {
 		if way.kind != phases.ByTrigger || !names(w.r.objects[way.through].object, w.take.Object) {
@@ -264,27 +275,26 @@ func (w *walk) body(i int) bool {
 		}
 		for _, q := range o.body().Queries {
 			if q.Names[w.take.Object.Column] {
-				return true
+				return 0, true
 			}
 		}
 	}
-	return false
+	return uses, ok
 }
 
-func mentioned(o *reachable, take phases.Take) bool {
+// mentioned gives the affected uses that a function's body makes of what is taken; zero and true for any.
+func mentioned(o *reachable, take phases.Take) (uses phases.Use, ok bool) {
 	if o.object.Kind != phases.Function {
-		return false
+		return 0, false
 	}
 	r := o.body()
 	if r.Dynamic {
-		return true
+		return 0, true
 	}
 	for _, q := range r.Queries {
-		if q.Meets(take, nil).Uses != 0 {
-			return true
-		}
+		uses |= q.Meets(take, nil).Uses
 	}
-	return false
+	return uses, uses != 0
 }
 
 // names reports whether the object is, or hangs on, the other one.

@@ -143,8 +143,7 @@ func (w *mentionWalk) relationsIn(list []*pg_query.Node) []string {
 				w.star(inner)
 			}
 			if f.JoinExpr.IsNatural {
-				w.counted = true
-				w.spreads(inner)
+				w.out.Natural = append(w.out.Natural, inner...)
 			}
 			out = append(out, inner...)
 		case *pg_query.Node_RangeTableSample:
@@ -390,6 +389,9 @@ func (w *mentionWalk) insert(s *pg_query.InsertStmt) {
 		}
 	}
 	w.mention(s.Relation.Schemaname, s.Relation.Relname, uses, columns)
+	if values := s.SelectStmt.GetSelectStmt().GetValuesLists(); columns == nil && len(values) > 0 {
+		w.out.Relations[len(w.out.Relations)-1].Width = width(values[0].GetList().GetItems())
+	}
 	relations := w.target(s.Relation, nil)
 	w.within(relations, func() {
 		if c := s.OnConflictClause; c != nil {
@@ -405,9 +407,21 @@ func (w *mentionWalk) insert(s *pg_query.InsertStmt) {
 	})
 	// What is inserted cannot name the relation that it goes to.
 	if s.SelectStmt != nil {
-		w.counted = true
+		w.counted = w.counted || len(s.SelectStmt.GetSelectStmt().GetValuesLists()) == 0
 		w.walk(s.SelectStmt.ProtoReflect())
 	}
+}
+
+// width counts the values of a row; 0 where a star stands for some of them.
+func width(row []*pg_query.Node) int {
+	for _, n := range row {
+		fields := n.GetColumnRef().GetFields()
+		indirection := n.GetAIndirection().GetIndirection()
+		if len(fields) > 0 && fields[len(fields)-1].GetAStar() != nil || len(indirection) > 0 && indirection[len(indirection)-1].GetAStar() != nil {
+			return 0
+		}
+	}
+	return len(row)
 }
 
 func (w *mentionWalk) merge(s *pg_query.MergeStmt) {

@@ -90,7 +90,11 @@ func (r *Routine) visit(node any) {
 		for key, v := range n {
 			switch key {
 			case "PLpgSQL_stmt_dynexecute", "PLpgSQL_stmt_dynfors":
-				r.Dynamic = true
+				if n, ok := v.(map[string]any); ok {
+					r.executed(n["query"])
+				}
+			case "dynquery":
+				r.executed(v)
 			case "query":
 				if text, ok := v.(string); ok {
 					r.Queries = append(r.Queries, embedded(text))
@@ -100,6 +104,19 @@ func (r *Routine) visit(node any) {
 			r.visit(v)
 		}
 	}
+}
+
+// executed reads the expression whose text is run as a statement: what is known of it is a template.
+func (r *Routine) executed(node any) {
+	outer, _ := node.(map[string]any)
+	inner, _ := outer["PLpgSQL_expr"].(map[string]any)
+	expression, _ := inner["query"].(string)
+	parts, holes, ok := assembled(expression)
+	if !ok {
+		r.Dynamic = true
+		return
+	}
+	r.Queries = append(r.Queries, Template(parts, holes))
 }
 
 // embedded reads a query, an expression, or an assignment with its target.
