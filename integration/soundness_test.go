@@ -26,6 +26,9 @@ type scores struct {
 	missed            []string
 	allowed, harmless int
 	blocked           []string
+	// compared counts the queries of which both copies and the changed database were asked.
+	compared  int
+	disagreed []string
 }
 
 // TestSoundness makes schemas, the statements of releases, and migrations, carries each migration out, runs every
@@ -58,7 +61,7 @@ func TestSoundness(t *testing.T) {
 				}
 			}
 		}
-		t.Logf("%d migrations judged (%d broke something), %d refused by PostgreSQL itself", judged, broken, refused)
+		t.Logf("%d migrations judged (%d broke something), %d refused by PostgreSQL itself; %d answers on copies compared with the database's", judged, broken, refused, total["copies"].compared)
 		for _, way := range []string{"static", "shadow", "copies"} {
 			s := total[way]
 			t.Logf("%s: %d missed, %d of %d harmless ones allowed", way, len(s.missed), s.allowed, s.harmless)
@@ -69,6 +72,9 @@ func TestSoundness(t *testing.T) {
 				for _, line := range s.blocked {
 					t.Log("blocked: " + line)
 				}
+			}
+			for _, line := range firstOfEach(s.disagreed) {
+				t.Error(way + ": " + line)
 			}
 			least := map[string]int{"static": 85, "shadow": 90, "copies": 85}[way]
 			require.GreaterOrEqual(t, s.allowed*100, s.harmless*least, "%s: share of the harmless migrations that it allows", way)
@@ -191,8 +197,12 @@ func (r *trial) judge(t *testing.T, change string, total map[string]*scores) tri
 	catalog.Assess(r.file)
 	catalog.Mark()
 	reach := evidence.ReachIn(catalog)
-	static := migrate.ChangeOf(catalog.Assess(parseFile(t, "2_change.sql", change+";\n")))
+	assessment := catalog.Assess(parseFile(t, "2_change.sql", change+";\n"))
+	static := migrate.ChangeOf(assessment)
 	reach.Know(&static)
+	if r.round%2 == 0 {
+		r.copies(t, change, assessment, failures, proofs, total["copies"])
+	}
 	// Several releases, each with some of the statements, so that both answers occur; and one with all of them.
 	for k := range 3 {
 		var some []gate.Query
@@ -224,6 +234,42 @@ func (r *trial) release(t *testing.T, change string, some []gate.Query, failures
 	known := e
 	known.Proofs = proofs
 	r.score(total["shadow"], change, some, failures, proofs, static.Phase.Gated(), gate.Decide(asked, known, gate.Policy{}, time.Now()))
+}
+
+// copies asks on temporary copies, as a run of migrations does, and compares PostgreSQL's word there with its word on the
+// changed database.
+func (r *trial) copies(t *testing.T, change string, a *phases.Assessment, failures map[string]*pgconn.PgError, proofs map[string]gate.Proof, s *scores) {
+	t.Helper()
+	asked := migrate.ChangeOf(a)
+	r.reach.Know(&asked)
+	m := &gate.Manifest{Complete: true, Queries: r.queries}
+	e := gate.Evidence{Registered: true, Releases: []gate.Release{{Consumer: "app", ID: "r1", Why: []gate.Eligibility{gate.WhyLive}, Manifest: m}}}
+	judged, err := evidence.OnCopies(t.Context(), r.conn, a, asked, e.Releases)
+	require.NoError(t, err, change)
+	if judged != nil {
+		e.Proofs = judged.Proofs
+		if !slices.Contains(judged.Applied, false) {
+			for _, q := range r.queries {
+				r.agree(s, change, asked, q, judged.Proofs, proofs[q.ID])
+			}
+		}
+	}
+	r.score(s, change, r.queries, failures, proofs, asked.Phase.Gated(), gate.Decide(asked, e, gate.Policy{}, time.Now()))
+}
+
+// agree compares what PostgreSQL says of a query that meets only copied relations.
+func (r *trial) agree(s *scores, change string, asked gate.Change, q gate.Query, copied map[string]gate.Proof, inPlace gate.Proof) {
+	p, ok := copied[q.ID]
+	if !ok || slices.ContainsFunc(asked.Takes, func(k gate.Taken) bool {
+		how := q.Mentions.Meets(k.Take, k.Reach, k.Columns...)
+		return how.Uses != 0 && (how.Through || how.Inside || !k.Proved)
+	}) {
+		return
+	}
+	s.compared++
+	if p.Before != inPlace.Before || p.Code != inPlace.Code || (p.Changed == "") != (inPlace.Changed == "") {
+		s.disagreed = append(s.disagreed, fmt.Sprintf("seed %d, %s: %q: copies say %q %q, the database says %q %q", r.seed, change, q.Text, p.After, p.Changed, inPlace.After, inPlace.Changed))
+	}
 }
 
 func cloneChange(c gate.Change) gate.Change {
@@ -282,7 +328,7 @@ func parseFile(t *testing.T, name, text string) *phases.File {
 func firstOfEach(lines []string) []string {
 	seen := map[string]bool{}
 	return slices.DeleteFunc(slices.Clone(lines), func(line string) bool {
-		change, _, _ := strings.Cut(line, ": allowed")
+		change, _, _ := strings.Cut(line, ": ")
 		twice := seen[change]
 		seen[change] = true
 		return twice

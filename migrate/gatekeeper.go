@@ -52,7 +52,7 @@ func (g *gatekeeper) decide(ctx context.Context, a *phases.Assessment, change ga
 	if a != nil && (!d.Allowed || len(change.Adds) > 0) {
 		// The mentions take too much; only what they found has to be looked at more closely. What an addition is in the way
 		// of only PostgreSQL can tell.
-		judged, err := g.ask(ctx, a, change, e)
+		judged, err := evidence.OnCopies(ctx, g.s.conn, a, change, e.Releases)
 		switch {
 		case ctx.Err() != nil, g.s.conn.IsClosed():
 			g.err = cmp.Or(g.err, classify(ctx, "ask PostgreSQL about the releases' statements", err))
@@ -66,53 +66,6 @@ func (g *gatekeeper) decide(ctx context.Context, a *phases.Assessment, change ga
 		d.Allowed = true
 	}
 	return d
-}
-
-// ask tries the migration on copies of the tables that it touches, for the statements that the mentions suspect. It
-// marks the takes of which the answer speaks. A server that refuses the question leaves the mentions' word standing.
-func (g *gatekeeper) ask(ctx context.Context, a *phases.Assessment, change gate.Change, e gate.Evidence) (*evidence.Judged, error) {
-	c := &evidence.Copies{}
-	seen := map[string]bool{}
-	for _, r := range e.Releases {
-		if r.Manifest == nil {
-			continue
-		}
-		for _, q := range r.Manifest.Queries {
-			if q.ID == "" || seen[q.ID] || !change.Suspects(q) {
-				continue
-			}
-			seen[q.ID] = true
-			c.IDs, c.Texts = append(c.IDs, q.ID), append(c.Texts, q.Text)
-		}
-	}
-	if len(c.Texts) == 0 {
-		return nil, nil //nolint:nilnil // nothing to ask
-	}
-	tables := map[[2]string]bool{}
-	for _, s := range a.Statements {
-		c.Statements = append(c.Statements, s.Statement.Text)
-		for _, op := range s.Operations {
-			for _, o := range []phases.Object{op.On, op.Ref} {
-				if o.Relation != "" {
-					tables[[2]string{o.Schema, o.Relation}] = true
-				}
-			}
-		}
-	}
-	var err error
-	if c.Relations, err = evidence.ExistingTables(ctx, g.s.conn, tables); err != nil || len(c.Relations) == 0 {
-		return nil, err
-	}
-	judged, err := c.Judge(ctx, g.s.conn)
-	if err != nil {
-		return nil, err
-	}
-	for _, list := range [][]gate.Taken{change.Takes, change.Adds} {
-		for i := range list {
-			list[i].Proved = judged.Applied[list[i].Statement]
-		}
-	}
-	return judged, nil
 }
 
 func (g *gatekeeper) load(ctx context.Context) error {

@@ -13,6 +13,12 @@ func (j *judgement) sharpenTakes() {
 		return
 	}
 	switch j.Kind {
+	case "alter_column_type", "alter_column_type_no_rewrite", "alter_column_type_no_rewrite_scan":
+		// Values that came as parameters may not fit any more, which preparing does not see.
+		for _, t := range slices.Clone(j.Takes) {
+			j.Takes = append(j.Takes, Take{Object: t.Object, Uses: Insert | Update, Certainty: ValuesDecide})
+		}
+		return
 	case "drop_unique_index", "drop_unique_index_concurrently", "drop_unique", "drop_primary_key":
 		j.takeUnique()
 		return

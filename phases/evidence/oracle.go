@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/bitvault/pawl/phases"
 	"github.com/bitvault/pawl/phases/gate"
 	"github.com/bitvault/pawl/phases/parse"
 )
@@ -35,6 +37,61 @@ type Judged struct {
 	Applied []bool
 }
 
+// OnCopies tries a migration on copies of the tables that it touches, for those statements of the releases that the
+// mentions suspect, and marks what it takes of which the answer speaks. Nil means that there is nothing to ask.
+func OnCopies(ctx context.Context, conn *pgx.Conn, a *phases.Assessment, change gate.Change, releases []gate.Release) (*Judged, error) {
+	c := &Copies{}
+	seen := map[string]bool{}
+	for _, r := range releases {
+		if r.Manifest == nil {
+			continue
+		}
+		for _, q := range r.Manifest.Queries {
+			if q.ID == "" || seen[q.ID] || !change.Suspects(q) {
+				continue
+			}
+			seen[q.ID] = true
+			c.IDs, c.Texts = append(c.IDs, q.ID), append(c.Texts, q.Text)
+		}
+	}
+	if len(c.Texts) == 0 {
+		return nil, nil //nolint:nilnil // nothing to ask
+	}
+	tables := map[[2]string]bool{}
+	for _, s := range a.Statements {
+		c.Statements = append(c.Statements, s.Statement.Text)
+		for _, op := range s.Operations {
+			for _, o := range []phases.Object{op.On, op.Ref} {
+				if o.Relation != "" {
+					tables[[2]string{o.Schema, o.Relation}] = true
+				}
+			}
+		}
+	}
+	var err error
+	if c.Relations, err = ExistingTables(ctx, conn, tables); err != nil || len(c.Relations) == 0 {
+		return nil, err
+	}
+	judged, err := c.Judge(ctx, conn)
+	if err != nil {
+		return nil, err
+	}
+	for _, list := range [][]gate.Taken{change.Takes, change.Adds} {
+		for i := range list {
+			list[i].Proved = judged.Applied[list[i].Statement] && c.holds(list[i].Object)
+		}
+	}
+	return judged, nil
+}
+
+// holds reports whether a taken object is or belongs to one of the copies: what CASCADE takes elsewhere stays where it is.
+// An index has a name of its own and comes with its table.
+func (c *Copies) holds(o phases.Object) bool {
+	return o.Kind == phases.Index || slices.ContainsFunc(c.Relations, func(r [2]string) bool {
+		return r[1] == o.Relation && (o.Schema == "" || o.Schema == r[0])
+	})
+}
+
 // Judge runs the question. The session must not be inside a transaction; it is left as it was. A relation that cannot
 // be copied is left out, and then statements about it are not applied either.
 func (c *Copies) Judge(ctx context.Context, conn *pgx.Conn) (judged *Judged, err error) {
@@ -42,7 +99,7 @@ func (c *Copies) Judge(ctx context.Context, conn *pgx.Conn) (judged *Judged, err
 		return nil, fmt.Errorf("begin to ask on copies: %w", err)
 	}
 	defer func() {
-		_, rollback := conn.PgConn().Exec(context.WithoutCancel(ctx), "rollback; reset plan_cache_mode; deallocate all").ReadAll()
+		_, rollback := conn.PgConn().Exec(context.WithoutCancel(ctx), "rollback; reset plan_cache_mode").ReadAll()
 		if !conn.IsClosed() {
 			err = errors.Join(err, rollback)
 		}
@@ -82,9 +139,6 @@ func (c *Copies) Judge(ctx context.Context, conn *pgx.Conn) (judged *Judged, err
 		if err != nil {
 			return nil, err
 		}
-	}
-	if _, err := conn.Exec(ctx, "deallocate all"); err != nil {
-		return nil, fmt.Errorf("forget the plans: %w", err)
 	}
 	after, err := Prepare(ctx, conn, texts)
 	if err != nil {
