@@ -116,7 +116,7 @@ func (w *world) table(i int) {
 	}
 	if len(w.tables) > 0 && w.chance(70) {
 		t.refers = pick(w, w.tables)
-		if !t.refers.byPart {
+		if !t.refers.byPart && t.refers.key != "" {
 			t.columns = append(t.columns, madeColumn{name: t.refers.name + "_id", typ: "int", value: "1", other: "2"})
 		} else {
 			t.refers = nil
@@ -352,6 +352,9 @@ func (w *world) writes(t *made) {
 	}
 	w.send(fmt.Sprintf("update %s set %s = $1 where id = $2", n, c.name), c.value, "1")
 	w.send(fmt.Sprintf("update %s set id = id where id = $1", n), "1")
+	w.send(fmt.Sprintf("update %s set %s = default where id = 1", n, c.name))
+	w.send(fmt.Sprintf("insert into %s values (%s)", n, strings.Join(append(slices.Clone(marks[:len(marks)-1]), "default"), ", ")), args[:len(args)-1]...)
+	w.send(fmt.Sprintf("merge into %s t using (select 1 as k) s on t.id = s.k when matched then update set %s = $1 when not matched then insert (%s) values (%s)", n, c.name, strings.Join(needed, ", "), strings.Join(values, ", ")), c.value)
 	if len(t.columns) > 2 {
 		d := t.columns[len(t.columns)-1]
 		if d.name != c.name {

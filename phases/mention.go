@@ -51,6 +51,10 @@ type RelationMention struct {
 	Columns []string
 	// Width is how many values an INSERT without a column list gives; 0 where it cannot be told from the text.
 	Width int
+	// Defaults are the columns to which the keyword DEFAULT is given, DefaultsAt its places in the rows of an INSERT without
+	// a column list, counted from 0.
+	Defaults   []string
+	DefaultsAt []int
 	// Needs are columns that the relation must have, or else the statement fails whatever it stands for; used for
 	// relations whose Name is a pattern.
 	Needs []string
@@ -336,6 +340,10 @@ func (m *Mentions) columnMeets(take Take, reach []Reached, columns []string) Men
 		}
 		relation = true
 		conflict |= r.Uses & Conflict
+		if slices.Contains(r.Defaults, object.Column) || slices.Contains(r.DefaultsAt, slices.Index(columns, object.Column)) ||
+			len(r.DefaultsAt) > 0 && columns == nil {
+			met |= Omit
+		}
 		if r.Uses&Insert != 0 {
 			switch {
 			case r.Columns == nil && r.Width > 0 && slices.Index(columns, object.Column) >= 0:

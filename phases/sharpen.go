@@ -16,7 +16,11 @@ func (j *judgement) sharpenTakes() {
 	case "alter_column_type", "alter_column_type_no_rewrite", "alter_column_type_no_rewrite_scan":
 		// Values that came as parameters may not fit any more, which preparing does not see.
 		for _, t := range slices.Clone(j.Takes) {
-			j.Takes = append(j.Takes, Take{Object: t.Object, Uses: Insert | Update, Certainty: ValuesDecide})
+			uses := Insert | Update
+			if k := j.column(); k == nil || k.def != nil || j.rel.fills(j.c, k.name) {
+				uses |= Omit
+			}
+			j.Takes = append(j.Takes, Take{Object: t.Object, Uses: uses, Certainty: ValuesDecide})
 		}
 		return
 	case "drop_unique_index", "drop_unique_index_concurrently", "drop_unique", "drop_primary_key":
@@ -103,6 +107,14 @@ func (j *judgement) takeRuled() {
 			j.Takes[i].Uses &= uses
 		}
 	}
+}
+
+// column is the one that the operation is on; nil where it is on none that the catalog knows.
+func (j *judgement) column() *col {
+	if j.rel == nil {
+		return nil
+	}
+	return j.rel.column(j.On.Column)
 }
 
 // fills reports whether a trigger of the table may give the column a value before the row is stored.

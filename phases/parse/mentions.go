@@ -196,6 +196,7 @@ func (w *mentionWalk) walk(m protoreflect.Message) {
 	case *pg_query.UpdateStmt:
 		if node.Relation != nil {
 			w.mention(node.Relation.Schemaname, node.Relation.Relname, phases.Update, targetNames(node.TargetList))
+			w.assigned(node.TargetList)
 		}
 		w.within(w.target(node.Relation, node.FromClause), func() { w.children(m, "") })
 		return
@@ -389,8 +390,14 @@ func (w *mentionWalk) insert(s *pg_query.InsertStmt) {
 		}
 	}
 	w.mention(s.Relation.Schemaname, s.Relation.Relname, uses, columns)
-	if values := s.SelectStmt.GetSelectStmt().GetValuesLists(); columns == nil && len(values) > 0 {
-		w.out.Relations[len(w.out.Relations)-1].Width = width(values[0].GetList().GetItems())
+	if values := s.SelectStmt.GetSelectStmt().GetValuesLists(); len(values) > 0 {
+		m := &w.out.Relations[len(w.out.Relations)-1]
+		if columns == nil {
+			m.Width = width(values[0].GetList().GetItems())
+		}
+		for _, row := range values {
+			defaults(m, columns, row.GetList().GetItems())
+		}
 	}
 	relations := w.target(s.Relation, nil)
 	w.within(relations, func() {
@@ -401,6 +408,7 @@ func (w *mentionWalk) insert(s *pg_query.InsertStmt) {
 			w.denotes["excluded"] = append(w.denotes["excluded"], relations...)
 			if len(c.TargetList) > 0 {
 				w.mention(s.Relation.Schemaname, s.Relation.Relname, phases.Update, targetNames(c.TargetList))
+				w.assigned(c.TargetList)
 			}
 		}
 		w.children(s.ProtoReflect(), "select_stmt")
@@ -409,6 +417,19 @@ func (w *mentionWalk) insert(s *pg_query.InsertStmt) {
 	if s.SelectStmt != nil {
 		w.counted = w.counted || len(s.SelectStmt.GetSelectStmt().GetValuesLists()) == 0
 		w.walk(s.SelectStmt.ProtoReflect())
+	}
+}
+
+// defaults notes the places of a row to insert in which DEFAULT stands.
+func defaults(m *phases.RelationMention, columns []string, row []*pg_query.Node) {
+	for i, v := range row {
+		switch {
+		case v.GetSetToDefault() == nil:
+		case i < len(columns):
+			m.Defaults = append(m.Defaults, columns[i])
+		default:
+			m.DefaultsAt = append(m.DefaultsAt, i)
+		}
 	}
 }
 
@@ -442,8 +463,10 @@ func (w *mentionWalk) merge(s *pg_query.MergeStmt) {
 				w.stars[s.Relation.Relname] = true
 			}
 			w.mention(s.Relation.Schemaname, s.Relation.Relname, uses, columns)
+			defaults(&w.out.Relations[len(w.out.Relations)-1], columns, when.Values)
 		case pg_query.CmdType_CMD_UPDATE:
 			w.mention(s.Relation.Schemaname, s.Relation.Relname, phases.Update, columns)
+			w.assigned(when.TargetList)
 		case pg_query.CmdType_CMD_DELETE:
 			w.mention(s.Relation.Schemaname, s.Relation.Relname, phases.Delete, nil)
 		}
@@ -560,6 +583,23 @@ func (w *mentionWalk) typeName(t *pg_query.TypeName) {
 func (w *mentionWalk) row(schema, name string) {
 	w.mention(schema, name, phases.Read|phases.Call, nil)
 	w.typed[name] = true
+}
+
+// assigned notes the columns that SET gives DEFAULT: alone, or among others from one row.
+func (w *mentionWalk) assigned(list []*pg_query.Node) {
+	m := &w.out.Relations[len(w.out.Relations)-1]
+	for _, n := range list {
+		r := n.GetResTarget()
+		value := r.GetVal()
+		if ref := value.GetMultiAssignRef(); ref != nil {
+			if items := ref.Source.GetRowExpr().GetArgs(); int(ref.Colno) <= len(items) && ref.Colno > 0 {
+				value = items[ref.Colno-1]
+			}
+		}
+		if value.GetSetToDefault() != nil {
+			m.Defaults = append(m.Defaults, r.Name)
+		}
+	}
 }
 
 func targetNames(list []*pg_query.Node) []string {
