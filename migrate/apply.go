@@ -15,6 +15,7 @@ import (
 	"github.com/bitvault/pawl/phases"
 	"github.com/bitvault/pawl/phases/evidence"
 	"github.com/bitvault/pawl/phases/gate"
+	"github.com/bitvault/pawl/phases/parse"
 )
 
 // apply runs one step, with as many attempts as its locks need. The decision is the gate's last word on it: where that
@@ -25,6 +26,9 @@ func (m *Migrator) apply(ctx context.Context, s *session, g *gatekeeper, step St
 	var decision gate.Decision
 	var err error
 	attempts := 1
+	if def, _ := parse.Backfill(step.Migration.File()); def != nil {
+		return m.applyBackfill(ctx, s, g, step, def, start)
+	}
 	if step.Transactional {
 		decision, attempts, err = m.applyTransaction(ctx, s, g, step)
 	} else {
@@ -187,7 +191,11 @@ func (m *Migrator) attempt(ctx context.Context, s *session, g *gatekeeper, step 
 	asserts := assertions(f)
 	recheck := step.Decision != nil && g.snapshot != nil
 	parts := split(f, text)
-	if len(asserts) == 0 && !recheck && len(parts) == 1 && parts[0].rows == nil {
+	backfills, err := g.backfillsFor(ctx, step)
+	if err != nil {
+		return decision, err
+	}
+	if len(asserts) == 0 && !recheck && len(backfills) == 0 && len(parts) == 1 && parts[0].rows == nil {
 		p := parts[0]
 		p.before, p.after, p.beforeCount = before, "\n;"+record+"; commit", beforeCount
 		return decision, s.send(ctx, f, text, p)
@@ -199,6 +207,12 @@ func (m *Migrator) attempt(ctx context.Context, s *session, g *gatekeeper, step 
 	for _, d := range asserts {
 		if err := s.assert(ctx, f, d); err != nil {
 			return decision, err
+		}
+	}
+	if len(backfills) > 0 {
+		if d, err := g.backfillsDone(ctx, step, backfills); err != nil || !d.Allowed {
+			m.rollback(ctx, s)
+			return d, err
 		}
 	}
 	for _, p := range parts {

@@ -23,6 +23,10 @@ type gatekeeper struct {
 	reach    *evidence.Reach
 	// err is what kept the evidence from being read in a way that makes the whole run fail: a lost connection.
 	err error
+	// refused are the contracts of this run that were found inside their transaction to come before a backfill is done.
+	refused map[Version]gate.Decision
+	// told are the held migrations of which this run has told already.
+	told map[Version]bool
 }
 
 // judge gives the gate's decision on each migration it is asked about.

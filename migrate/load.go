@@ -135,7 +135,12 @@ func Checksum(src []byte) string {
 }
 
 // Check gives the first thing that keeps a file from being run, as a *FileError.
-func (m *Migration) Check() error { return m.fault(m.File().Problems) }
+func (m *Migration) Check() error {
+	if err := m.fault(m.File().Problems); err != nil {
+		return err
+	}
+	return m.checkBackfill()
+}
 
 func (m *Migration) fault(problems []phases.Problem) error {
 	for _, p := range problems {

@@ -35,6 +35,8 @@ type Options struct {
 	FailOnBlocked bool
 	// GateDev makes the gate hold contracts in a database stamped Dev as it does in production.
 	GateDev bool
+	// InlineBackfills makes Migrate run backfills itself, as it does in a database stamped Dev; otherwise it queues them.
+	InlineBackfills bool
 	// Incoming says what to do about a release of Manifests that does not suit the schema; empty means IncomingRefuse.
 	Incoming Incoming
 	// Lane is which migrations a run takes up; empty means all.
@@ -192,8 +194,24 @@ func (m *Migrator) environment(l *Ledger) error {
 	return nil
 }
 
-// locked does the work of a run. The caller holds the lock.
+// locked does the work of a run. The caller holds the lock. Where a contract was found inside its transaction to come
+// before its backfill is done, what follows is planned anew.
 func (m *Migrator) locked(ctx context.Context, s *session, files []*Migration) (Result, error) {
+	var r Result
+	g := &gatekeeper{m: m, s: s, told: map[Version]bool{}}
+	for {
+		refused := len(g.refused)
+		more, err := m.pass(ctx, s, files, g)
+		r.Applied, r.Total = append(r.Applied, more.Applied...), more.Total
+		r.Held = more.Held
+		if err != nil || len(g.refused) == refused {
+			return r, err
+		}
+	}
+}
+
+// pass plans once and applies what the plan allows.
+func (m *Migrator) pass(ctx context.Context, s *session, files []*Migration, g *gatekeeper) (Result, error) {
 	var r Result
 	l, err := m.look(ctx, s)
 	if err != nil {
@@ -224,8 +242,13 @@ func (m *Migrator) locked(ctx context.Context, s *session, files []*Migration) (
 	if err := m.prepare(ctx, s, l); err != nil {
 		return r, err
 	}
-	g := &gatekeeper{m: m, s: s, environment: l.Environment}
-	p, err := t.plan(l, m.opts.OutOfOrder, m.opts.Lane, s.version, live, g.judge(ctx))
+	g.environment = l.Environment
+	if l.Environment == Dev {
+		if err := m.runOpen(ctx, s); err != nil {
+			return r, err
+		}
+	}
+	p, err := t.plan(l, m.opts.OutOfOrder, m.opts.Lane, s.version, live, g.pastBackfills(ctx, t, g.judge(ctx)))
 	if err != nil {
 		return r, err
 	}
@@ -233,9 +256,14 @@ func (m *Migrator) locked(ctx context.Context, s *session, files []*Migration) (
 		return r, g.err
 	}
 	for _, h := range p.Held {
+		if g.told[h.Migration.Version] {
+			r.Held = append(r.Held, h)
+			continue
+		}
 		if err := m.hold(ctx, s, &r, h, l); err != nil {
 			return r, err
 		}
+		g.told[h.Migration.Version] = true
 	}
 	for i, step := range p.Steps {
 		if Gated(step.Assessment) {
@@ -250,6 +278,9 @@ func (m *Migrator) locked(ctx context.Context, s *session, files []*Migration) (
 		applied, err := m.apply(ctx, s, g, step)
 		if err != nil {
 			return r, err
+		}
+		if _, waits := g.refused[step.Migration.Version]; waits {
+			return r, nil
 		}
 		if !applied.Allowed {
 			h := Held{Migration: step.Migration, Phase: step.Phase, Transactional: step.Transactional, Decision: applied}
@@ -416,8 +447,11 @@ func (m *Migrator) Plan(ctx context.Context) (*Plan, *Ledger, error) {
 		return nil, nil, err
 	}
 	g := &gatekeeper{m: m, s: s, environment: l.Environment}
-	p, err := t.plan(l, m.opts.OutOfOrder, m.opts.Lane, s.version, live, g.judge(ctx))
-	return p, l, errors.Join(err, g.err)
+	p, err := t.plan(l, m.opts.OutOfOrder, m.opts.Lane, s.version, live, g.pastBackfills(ctx, t, g.judge(ctx)))
+	if err = errors.Join(err, g.err); err == nil {
+		err = m.backfillPlans(ctx, s, p)
+	}
+	return p, l, err
 }
 
 // FileStatus is one line of a status: a migration as files and ledger know it together.

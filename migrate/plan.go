@@ -23,6 +23,8 @@ type Step struct {
 	restore *RestorePoint
 	// Decision is the gate's, for a gated phase and for an expand of which it found something; nil otherwise.
 	Decision *gate.Decision
+	// Backfill says how a backfill will be run; it is filled in by Migrator.Plan alone, and nil for other migrations.
+	Backfill *BackfillPlan
 }
 
 // Held is one migration that is not applied now.

@@ -62,7 +62,17 @@ func (m *Migrator) applySteps(ctx context.Context, s *session, g *gatekeeper, st
 // recheckAlone asks the gate once more in a short transaction, for statements that cannot be in one themselves.
 func (m *Migrator) recheckAlone(ctx context.Context, s *session, g *gatekeeper, step Step) (gate.Decision, error) {
 	decision := *step.Decision
-	err := pgx.BeginFunc(ctx, s.conn, func(tx pgx.Tx) error {
+	backfills, err := g.backfillsFor(ctx, step)
+	if err != nil {
+		return decision, err
+	}
+	err = pgx.BeginFunc(ctx, s.conn, func(tx pgx.Tx) error {
+		if len(backfills) > 0 {
+			if d, err := g.backfillsDone(ctx, step, backfills); err != nil || !d.Allowed {
+				decision = d
+				return err
+			}
+		}
 		d, err := g.again(ctx, step)
 		decision = d
 		if err != nil || !d.Allowed || g.snapshot == nil {
