@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -62,6 +63,16 @@ type BackfillStatus struct {
 	Now                  time.Time
 	BatchSize            int
 	LastRange, LastTable string
+}
+
+// Label is the version as the file's name writes it.
+func (b *BackfillStatus) Label() string { return labelOf(b.Name, b.Version) }
+
+func labelOf(name string, version Version) string {
+	if label, _, ok := strings.Cut(name, "_"); ok {
+		return label
+	}
+	return string(version)
 }
 
 // Open reports whether there is something left to do about it.

@@ -248,7 +248,7 @@ func (w *rangeWork) moved(ctx context.Context) error {
 	if !same {
 		return &RefusedError{
 			Message: fmt.Sprintf("backfill %s: table %s is another one than when it began", w.run.status.Name, w.r.part.name),
-			Hint:    fmt.Sprintf("if it was replaced on purpose, go through the new one: `pawl backfill abort %s`, then `pawl backfill run %s --again`", w.run.status.Version, w.run.status.Version),
+			Hint:    fmt.Sprintf("if it was replaced on purpose, go through the new one: `pawl backfill abort %s`, then `pawl backfill run %s --again`", w.run.status.Label(), w.run.status.Label()),
 		}
 	}
 	return errMoved

@@ -105,7 +105,7 @@ func holdFor(d *gate.Decision, version Version, name, object, why string) {
 	d.Verdict = max(d.Verdict, gate.Broken)
 	d.Findings = append(d.Findings, gate.Finding{
 		Verdict: gate.Broken, Message: fmt.Sprintf("backfill %s still needs %s: %s", name, object, why),
-		Next: fmt.Sprintf("`pawl backfill run %s --until-done`, then `pawl migrate`", version),
+		Next: fmt.Sprintf("`pawl backfill run %s --until-done`, then `pawl migrate`", labelOf(name, version)),
 	})
 }
 
@@ -149,7 +149,7 @@ func (b *BackfillStatus) outcome(ctx context.Context, done *bool, err error) (st
 	if b.State == BackfillAborted {
 		return b.Describe(), nil
 	}
-	return fmt.Sprintf("rows in the old shape have come since it was done; go through the table once more: `pawl backfill run %s --again`", b.Version), nil
+	return fmt.Sprintf("rows in the old shape have come since it was done; go through the table once more: `pawl backfill run %s --again`", b.Label()), nil
 }
 
 // hasRows reports whether the table that a backfill goes through is there and has rows.

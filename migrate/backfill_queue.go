@@ -97,7 +97,10 @@ func (m *Migrator) applyBackfill(ctx context.Context, s *session, g *gatekeeper,
 		return d, err
 	}
 	m.opts.OnEvent(BackfillEnqueued{step.Migration, empty})
-	if !empty && m.inline(g.environment) {
+	if !empty && !m.inline(g.environment) {
+		return d, nil
+	}
+	if !empty {
 		if _, err := m.RunBackfills(ctx, BackfillRun{Version: step.Migration.Version, UntilDone: true}); err != nil {
 			return d, err
 		}

@@ -108,7 +108,7 @@ func (m *Migrator) requeue(ctx context.Context, s *session, b *BackfillStatus, o
 	case b.State == BackfillPaused:
 		return &RefusedError{
 			Message: fmt.Sprintf("backfill %s is paused%s", b.Name, because(b.Reason)),
-			Hint:    fmt.Sprintf("`pawl backfill resume %s` lets it go on", b.Version),
+			Hint:    fmt.Sprintf("`pawl backfill resume %s` lets it go on", b.Label()),
 		}
 	case o.Again && !b.Open():
 		const query = `
@@ -119,7 +119,7 @@ insert into pawl.event (kind, version, pawl_version) select 'backfill again', ve
 	case b.State == BackfillAborted:
 		return &RefusedError{
 			Message: fmt.Sprintf("backfill %s was aborted%s", b.Name, because(b.Reason)),
-			Hint:    fmt.Sprintf("`pawl backfill resume %s` goes on where it stopped; `pawl backfill run %s --again` begins anew", b.Version, b.Version),
+			Hint:    fmt.Sprintf("`pawl backfill resume %s` goes on where it stopped; `pawl backfill run %s --again` begins anew", b.Label(), b.Label()),
 		}
 	}
 	return nil
@@ -310,7 +310,7 @@ func (run *backfillRun) begin(ctx context.Context, s *session) error {
 		if plan.Partitions == 0 && plan.GoesBy == "" {
 			return &RefusedError{
 				Message: fmt.Sprintf("backfill %s: table %s does not exist any more", b.Name, run.def.Table),
-				Hint:    fmt.Sprintf("if it was dropped on purpose, give the backfill up: `pawl backfill abort %s`", b.Version),
+				Hint:    fmt.Sprintf("if it was dropped on purpose, give the backfill up: `pawl backfill abort %s`", b.Label()),
 			}
 		}
 		for _, p := range plan.parts {
@@ -393,7 +393,7 @@ func (b *BackfillStatus) statementError(ctx context.Context, attempted string, e
 	case code == "42P01", code == "42703":
 		return &RefusedError{
 			Message: name + describe(err),
-			Hint:    fmt.Sprintf("what it reads or writes was changed meanwhile; if it is not needed any more: `pawl backfill abort %s`", b.Version),
+			Hint:    fmt.Sprintf("what it reads or writes was changed meanwhile; if it is not needed any more: `pawl backfill abort %s`", b.Label()),
 		}
 	case code == "42501":
 		return &ConfigError{Message: name + describe(err), Hint: "grant the role what it lacks; the next run goes on where this one stopped"}

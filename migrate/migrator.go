@@ -471,6 +471,8 @@ type Status struct {
 	Environment Environment
 	Ledger      int
 	Files       []FileStatus
+	// Backfills are the queue in the order of versions.
+	Backfills []*BackfillStatus
 }
 
 // Status reads files and ledger and compares them. Nothing is parsed or written, and a standby will do. Where an
@@ -491,6 +493,11 @@ func (m *Migrator) Status(ctx context.Context) (*Status, error) {
 	}
 	t, changed := compare(files, l)
 	status := &Status{Database: s.database, Environment: l.Environment, Ledger: l.Schema}
+	if s.hasLedger {
+		if status.Backfills, err = s.backfills(ctx); err != nil {
+			return nil, err
+		}
+	}
 	if t != nil {
 		for _, e := range t.missing {
 			status.Files = append(status.Files, FileStatus{Version: e.Version, Name: e.Name, State: string(e.State), Entry: &e})

@@ -117,6 +117,10 @@ func (d *demo) story(ctx context.Context) error {
 	if err := d.pawl(ctx, exitOK, append([]string{"migrate"}, manifests("r2")...)...); err != nil {
 		return err
 	}
+	d.say("The data moves in the background, in a Job of its own:")
+	if err := d.pawl(ctx, exitOK, "backfill", "run", "--all", "--until-done"); err != nil {
+		return err
+	}
 	if err := live("r2"); err != nil {
 		return err
 	}

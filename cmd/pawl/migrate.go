@@ -49,6 +49,7 @@ held; 1 refused; 2 usage; 3 unknown; 4 transient, try again; 5 failure; 130 and 
 	f.DurationVar(&r.maxLockTimeout, "max-lock-timeout", 400*time.Millisecond, "up to which lock_timeout grows from attempt to attempt")
 	f.DurationVar(&r.lockDeadline, "lock-deadline", 10*time.Minute, "how long to keep trying for one migration's locks")
 	f.DurationVar(&r.statementTimeout, "statement-timeout", 10*time.Minute, "statement_timeout of transactional migrations")
+	f.BoolVar(&r.runBackfills, "run-backfills", false, "run backfills at once instead of queueing them, as in a database stamped dev")
 	_ = cmd.RegisterFlagCompletionFunc("on-blocked", cobra.FixedCompletions([]string{"hold", "fail"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("lane", cobra.FixedCompletions([]string{"all", "expand", "contract"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("restore-point", cobra.FixedCompletions([]string{"require", "try", "off"}, cobra.ShellCompDirectiveNoFileComp))
@@ -96,6 +97,9 @@ func (a *app) planJSON(p *migrate.Plan, l *migrate.Ledger) error {
 		if s.Decision != nil {
 			j = decisionJSON(s.Migration, s.Phase, *s.Decision)
 		}
+		if b := s.Backfill; b != nil {
+			j.Backfill = &backfillPlanJSON{b.Table, b.GoesBy, b.Rows, b.Partitions, b.Statement, b.DoneQuery, b.Fires}
+		}
 		out.Steps = append(out.Steps, j)
 	}
 	for _, h := range p.Held {
@@ -117,6 +121,10 @@ func (a *app) printPlan(p *migrate.Plan) {
 		}
 		if s.Resume {
 			how += ", begun by an earlier run"
+		}
+		if s.Backfill != nil {
+			a.printBackfillPlan(s)
+			continue
 		}
 		fmt.Fprintf(a.stdout, "apply     %-9s %s (%s)\n", s.Phase, s.Migration.Name, how)
 		for _, st := range s.Assessment.Statements {
@@ -220,6 +228,11 @@ func (a *app) printStatus(s *migrate.Status) error {
 			line += "  (no file here)"
 		}
 		fmt.Fprintln(a.stdout, line)
+		for _, b := range s.Backfills {
+			if b.Version == f.Version {
+				fmt.Fprintf(a.stdout, "         backfill: %s\n", b.Describe())
+			}
+		}
 		if f.Entry != nil && f.Entry.State == migrate.StateHeld {
 			a.printReason(f.Entry)
 		}
@@ -253,6 +266,7 @@ func (a *app) statusJSON(s *migrate.Status) error {
 		AppliedBy  string                `json:"applied_by,omitempty"`
 		Client     string                `json:"client,omitempty"`
 		FileHere   bool                  `json:"file_here"`
+		Backfill   *backfillJSON         `json:"backfill,omitempty"`
 		Findings   []migrate.HeldFinding `json:"findings,omitempty"`
 	}
 	out := struct {
@@ -270,6 +284,12 @@ func (a *app) statusJSON(s *migrate.Status) error {
 				j.FinishedAt = &e.FinishedAt
 			}
 			j.Findings = e.Findings()
+		}
+		for _, b := range s.Backfills {
+			if b.Version == f.Version {
+				one := backfillOf(b)
+				j.Backfill = &one
+			}
 		}
 		out.Migrations = append(out.Migrations, j)
 	}

@@ -16,10 +16,15 @@ import (
 
 // onEvent gives the listener that the output asks for: text for a person, zerolog JSON for a machine.
 func (a *app) onEvent() func(migrate.Event) {
-	if a.logs() {
-		return a.logEvent
+	return func(e migrate.Event) {
+		switch {
+		case a.backfillEvent(e):
+		case a.logs():
+			a.logEvent(e)
+		default:
+			printEvent(a.stdout, e)
+		}
 	}
-	return func(e migrate.Event) { printEvent(a.stdout, e) }
 }
 
 func printEvent(w io.Writer, event migrate.Event) {
@@ -241,7 +246,8 @@ type migrationJSON struct {
 	Because  string                `json:"because,omitempty"`
 	Findings []migrate.HeldFinding `json:"findings,omitzero"`
 	// Until is when the decision can turn into an allowance by time alone.
-	Until *time.Time `json:"until,omitempty"`
+	Until    *time.Time        `json:"until,omitempty"`
+	Backfill *backfillPlanJSON `json:"backfill,omitempty"`
 }
 
 func decisionJSON(m *migrate.Migration, phase phases.Phase, d gate.Decision) migrationJSON {

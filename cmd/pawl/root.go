@@ -37,6 +37,8 @@ type app struct {
 	consumers map[string]consumerConfig
 	// working is true for commands that work on a database for a while and tell about it as they go.
 	working bool
+	bar     backfillBar
+	metrics backfillMetrics
 }
 
 // sharedFlags are the flags of the root command.
@@ -98,7 +100,7 @@ DATABASE_URL and the PG… variables of libpq.`,
 		list []*cobra.Command
 	}{
 		{"write", []*cobra.Command{newNewCommand(a), newLintCommand(a), newExplainCommand(a), newClassifyCommand(a)}},
-		{"run", []*cobra.Command{newMigrateCommand(a), newVerifyCommand(a), newPlanCommand(a), newStatusCommand(a), newAdoptCommand(a), newResolveCommand(a), newDownCommand(a)}},
+		{"run", []*cobra.Command{newMigrateCommand(a), newVerifyCommand(a), newPlanCommand(a), newStatusCommand(a), newAdoptCommand(a), newBackfillCommand(a), newResolveCommand(a), newDownCommand(a)}},
 		{"gate", []*cobra.Command{newGateCommand(a), newReleaseCommand(a), newAckCommand(a), newRefsCommand(a)}},
 	} {
 		for _, c := range group.list {
@@ -282,6 +284,7 @@ type runFlags struct {
 	maxLockTimeout   time.Duration
 	lockDeadline     time.Duration
 	statementTimeout time.Duration
+	runBackfills     bool
 }
 
 func (r *runFlags) policy(f *pflag.FlagSet) {
@@ -337,7 +340,7 @@ func (a *app) migrator(r *runFlags) (*migrate.Migrator, error) {
 		FailOnBlocked: r.onBlocked == "fail", Incoming: migrate.Incoming(r.deployGate), Lane: migrate.Lane(r.lane),
 		Restore: migrate.Restore(r.restorePoint), GateDev: r.gateDev, OutOfOrder: migrate.OutOfOrder(r.outOfOrder),
 		Wait: r.wait, LockTimeout: r.lockTimeout, MaxLockTimeout: r.maxLockTimeout, LockDeadline: r.lockDeadline,
-		StatementTimeout: r.statementTimeout, Application: a.application(), PawlVersion: pawlVersion(), OnEvent: a.onEvent(),
+		StatementTimeout: r.statementTimeout, Application: a.application(), PawlVersion: pawlVersion(), OnEvent: a.onEvent(), InlineBackfills: r.runBackfills,
 	}), nil
 }
 
