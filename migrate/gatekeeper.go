@@ -52,6 +52,12 @@ func (g *gatekeeper) judge(ctx context.Context) judge {
 func (g *gatekeeper) decide(ctx context.Context, a *phases.Assessment, change gate.Change) gate.Decision {
 	g.reach.Know(&change)
 	e := g.snapshot.Evidence
+	if policy := g.m.opts.Policy; !policy.IgnoreRoles && g.s.hasLedger {
+		var err error
+		if e.Strangers, err = evidence.Strangers(ctx, g.s.conn, change.Takes, policy.EnforceRoles); err != nil {
+			e.Failures = append(slices.Clone(e.Failures), err.Error())
+		}
+	}
 	d := gate.Decide(change, e, g.m.opts.Policy, g.snapshot.At)
 	if a != nil && (!d.Allowed || len(change.Adds) > 0) {
 		// The mentions take too much; only what they found has to be looked at more closely. What an addition is in the way

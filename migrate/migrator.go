@@ -28,6 +28,8 @@ type Options struct {
 	Environment Environment
 	// Manifests are those of the release that is being deployed; they are registered before anything else is done.
 	Manifests []*evidence.Manifest
+	// Roles are the login roles of consumers, which are recorded besides those that the ledger knows.
+	Roles map[string][]string
 	// Policy is the gate's.
 	Policy gate.Policy
 	// FailOnBlocked makes Migrate fail with a *BlockedError where a contract is held. An expand that is held behind a
@@ -330,6 +332,9 @@ func (m *Migrator) prepare(ctx context.Context, s *session, l *Ledger) error {
 	}
 	if created {
 		m.opts.OnEvent(LedgerCreated{l.Environment})
+	}
+	if err := m.recordRoles(ctx, s); err != nil {
+		return err
 	}
 	for _, manifest := range m.opts.Manifests {
 		changed, err := evidence.Deploying(ctx, s.conn, manifest, m.opts.PawlVersion)

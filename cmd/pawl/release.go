@@ -24,6 +24,7 @@ back, needs what it takes. Hooks of the deployment record the events; a person c
 		Example: `  pawl release register pawl.refs.json
   pawl release live gateway r42
   pawl release retire gateway r41 --reason "image deleted"
+  pawl release roles gateway gateway_app gateway_ro
   pawl release list`,
 		Args: cobra.ArbitraryArgs,
 		RunE: subcommand,
@@ -69,7 +70,7 @@ back, needs what it takes. Hooks of the deployment record the events; a person c
 		},
 	}
 	r.policy(list.Flags())
-	cmd.AddCommand(register, list)
+	cmd.AddCommand(register, list, newReleaseRolesCommand(a))
 	for _, e := range []struct {
 		use     string
 		kind    gate.EventKind

@@ -101,7 +101,7 @@ DATABASE_URL and the PG… variables of libpq.`,
 	}{
 		{"write", []*cobra.Command{newNewCommand(a), newLintCommand(a), newExplainCommand(a), newClassifyCommand(a)}},
 		{"run", []*cobra.Command{newMigrateCommand(a), newVerifyCommand(a), newPlanCommand(a), newStatusCommand(a), newAdoptCommand(a), newBackfillCommand(a), newResolveCommand(a), newDownCommand(a)}},
-		{"gate", []*cobra.Command{newGateCommand(a), newReleaseCommand(a), newAckCommand(a), newRefsCommand(a)}},
+		{"gate", []*cobra.Command{newGateCommand(a), newReleaseCommand(a), newAckCommand(a), newObserveCommand(a), newRefsCommand(a)}},
 	} {
 		for _, c := range group.list {
 			c.GroupID = group.id
@@ -277,6 +277,7 @@ type runFlags struct {
 	outOfOrder       string
 	gateDev          bool
 	possible         string
+	roles            string
 	window           time.Duration
 	keepPrevious     int
 	wait             time.Duration
@@ -291,6 +292,7 @@ func (r *runFlags) policy(f *pflag.FlagSet) {
 	f.DurationVar(&r.window, "gate-window", 7*24*time.Hour, "how long a superseded release may come back")
 	f.IntVar(&r.keepPrevious, "gate-keep-previous", 1, "how many superseded releases may come back however old they are")
 	f.StringVar(&r.possible, "gate-possible", "warn", "what to do where only values decide: warn or block")
+	f.StringVar(&r.roles, "gate-roles", "warn", "about login roles that can touch what is taken and belong to no consumer: warn, enforce (block) or off")
 	f.BoolVar(&r.gateDev, "gate-dev", false, "hold contracts in a database stamped dev too")
 }
 
@@ -335,8 +337,13 @@ func (a *app) migrator(r *runFlags) (*migrate.Migrator, error) {
 		}
 		manifests = append(manifests, m)
 	}
+	roles := map[string][]string{}
+	for name, c := range a.consumers {
+		roles[name] = c.roles
+	}
 	return migrate.New(config, os.DirFS(a.flags.dir), migrate.Options{
-		Root: a.flags.dir, Environment: migrate.Environment(a.flags.environment), Manifests: manifests, Policy: policy,
+		Roles: roles,
+		Root:  a.flags.dir, Environment: migrate.Environment(a.flags.environment), Manifests: manifests, Policy: policy,
 		FailOnBlocked: r.onBlocked == "fail", Incoming: migrate.Incoming(r.deployGate), Lane: migrate.Lane(r.lane),
 		Restore: migrate.Restore(r.restorePoint), GateDev: r.gateDev, OutOfOrder: migrate.OutOfOrder(r.outOfOrder),
 		Wait: r.wait, LockTimeout: r.lockTimeout, MaxLockTimeout: r.maxLockTimeout, LockDeadline: r.lockDeadline,
@@ -348,11 +355,15 @@ func (r *runFlags) gatePolicy() (gate.Policy, error) {
 	if err := oneOf("gate-possible", r.possible, "", "warn", "block"); err != nil {
 		return gate.Policy{}, err
 	}
+	if err := oneOf("gate-roles", r.roles, "", "warn", "enforce", "off"); err != nil {
+		return gate.Policy{}, err
+	}
 	keep := r.keepPrevious
 	if keep == 0 {
 		keep = -1
 	}
-	return gate.Policy{Window: cmp.Or(r.window, time.Nanosecond), KeepPrevious: keep, BlockPossible: r.possible == "block"}, nil
+	return gate.Policy{Window: cmp.Or(r.window, time.Nanosecond), KeepPrevious: keep, BlockPossible: r.possible == "block",
+		EnforceRoles: r.roles == "enforce", IgnoreRoles: r.roles == "off"}, nil
 }
 
 func oneOf(flag, value string, allowed ...string) error {

@@ -263,6 +263,9 @@ func Load(ctx context.Context, conn *pgx.Conn, policy gate.Policy) (*Snapshot, e
 	if snapshot.Evidence.Acknowledgements, snapshot.LastAcknowledgement, err = Acknowledgements(ctx, conn); err != nil {
 		return nil, err
 	}
+	if err := observed(ctx, conn, consumers, releases, manifests); err != nil {
+		return nil, err
+	}
 	for _, s := range snapshot.States {
 		if !s.Eligible() {
 			continue

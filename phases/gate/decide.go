@@ -110,8 +110,34 @@ type Evidence struct {
 	Proofs map[string]Proof
 	// Failures name sources that could not be read; any of them makes every decision Unknown.
 	Failures []string
+	// Strangers are login roles that can touch what is taken and belong to no consumer.
+	Strangers []Stranger
 	// Acknowledgements are those that nobody has taken back; expired ones count no longer.
 	Acknowledgements []Acknowledgement
+}
+
+// Stranger is a login role that can touch a taken object and belongs to no consumer, so that nobody knows what it sends.
+type Stranger struct {
+	Role string
+	// May says what it may do with Relation: read, insert into, update, delete from.
+	May      string
+	Relation phases.Object
+	// Object is what is taken, Taken what the migration does to it.
+	Object phases.Object
+	Taken  string
+}
+
+// finding tells of a stranger. Who it is for is not known, so that it blocks only where the policy says so.
+func (s Stranger) finding(policy Policy) Finding {
+	f := Finding{
+		Verdict: Possible, Consumer: RolePrefix + s.Role, Object: s.Object, Taken: s.Taken,
+		Message: fmt.Sprintf("role %s may %s %s and belongs to no consumer, so what it sends is not known", s.Role, s.May, s.Relation),
+		Next:    fmt.Sprintf("say whose it is: `pawl release roles CONSUMER %s`; or take its rights away", s.Role),
+	}
+	if policy.EnforceRoles {
+		f.Verdict = Unknown
+	}
+	return f
 }
 
 // Proof is what PostgreSQL said of one text before and after a change.
@@ -248,6 +274,9 @@ func Decide(change Change, evidence Evidence, policy Policy, now time.Time) Deci
 	}
 	for _, r := range evidence.Releases {
 		d.release(change, r, evidence)
+	}
+	for _, s := range evidence.Strangers {
+		d.add(s.finding(policy))
 	}
 	slices.SortStableFunc(d.Findings, func(a, b Finding) int { return cmp.Compare(b.Verdict, a.Verdict) })
 	d.acknowledge(change, evidence.Acknowledgements, now)

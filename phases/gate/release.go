@@ -67,6 +67,10 @@ type Policy struct {
 	KeepPrevious int
 	// SeenFor is how long an observation counts; 0 means fifteen minutes.
 	SeenFor time.Duration
+	// IgnoreRoles keeps roles out of it altogether.
+	IgnoreRoles bool
+	// EnforceRoles blocks where a login role that belongs to no consumer can touch what is taken; otherwise it is told.
+	EnforceRoles bool
 	// BlockPossible blocks on findings which only the values decide.
 	BlockPossible bool
 }
