@@ -16,7 +16,13 @@ import (
 	"github.com/bitvault/pawl/migrate"
 )
 
-func TestMain(m *testing.M) { pgtest.MainWith(m, pgserver.Options{Container: docker.Start}) }
+func TestMain(m *testing.M) {
+	if url := os.Getenv(workerURL); url != "" {
+		backfillWorker(url)
+		return
+	}
+	pgtest.MainWith(m, pgserver.Options{Container: docker.Start})
+}
 
 // history is a directory of migrations in memory: file names and texts by turns.
 func history(pairs ...string) fstest.MapFS {

@@ -355,7 +355,7 @@ type backfillRange struct {
 
 const (
 	// rowsPerRange is how many rows of a table make one range, which one worker takes at a time; maxRanges bounds them.
-	rowsPerRange = 100_000
+	rowsPerRange = 50_000
 	maxRanges    = 32
 )
 

@@ -316,10 +316,10 @@ func (run *backfillRun) begin(ctx context.Context, s *session) error {
 		for _, p := range plan.parts {
 			run.rows[p.oid] = p.rows
 		}
-		const share = 200
+		const share = 1000
 		run.maxBatch = run.settings.MaxBatch
 		if run.maxBatch == 0 {
-			run.maxBatch = int(min(20_000, max(1000, plan.Rows/share)))
+			run.maxBatch = int(min(20_000, max(200, plan.Rows/share)))
 		}
 		switch {
 		case !b.Open() || b.State == BackfillPaused:

@@ -50,7 +50,7 @@ func DefaultBackfillSettings() BackfillSettings {
 	return BackfillSettings{
 		Batch: 1000, MinBatch: 1, Target: 300 * time.Millisecond, LockTimeout: 250 * time.Millisecond, Workers: 1,
 		Lag: 2 * time.Second, LagBytes: 64 * mega, Archive: 40, SlotSpare: 512 * mega, Autovacuum: true,
-		OldestXact: 10 * time.Minute, Active: 50, WAL: 64 * mega, Dead: 0.25,
+		OldestXact: 10 * time.Minute, Active: 50, WAL: 128 * mega, Dead: 0.06,
 	}
 }
 
