@@ -12,7 +12,6 @@ import (
 	"github.com/bitvault/pawl/migrate"
 )
 
-
 // cost is what a way of moving the rows has cost.
 type cost struct {
 	took         time.Duration
@@ -24,7 +23,9 @@ func (c cost) growth() float64 { return 100 * (float64(c.heap)/float64(c.before)
 
 func measure(t testing.TB, db *pgtest.DB, move func()) cost {
 	t.Helper()
-	lsn := func() int64 { return pgtest.Value[int64](t, db, `select (pg_current_wal_insert_lsn() - '0/0')::bigint`) }
+	lsn := func() int64 {
+		return pgtest.Value[int64](t, db, `select (pg_current_wal_insert_lsn() - '0/0')::bigint`)
+	}
 	heap := func() int64 { return pgtest.Value[int64](t, db, `select pg_relation_size('t')`) }
 	c := cost{before: heap()}
 	begin, start := lsn(), time.Now()

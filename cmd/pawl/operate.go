@@ -52,6 +52,7 @@ func newNewCommand(a *app) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&phase, "phase", "", "assert the phase: expand, backfill or contract")
 	cmd.Flags().BoolVar(&stamp, "timestamp", false, "number by the time instead of counting on")
+	cmd.AddCommand(newDualWriteCommand(a))
 	return cmd
 }
 
@@ -67,15 +68,19 @@ func nextVersion(dir string, stamp bool) (string, error) {
 	case err != nil:
 		return "", err
 	}
-	last := files[len(files)-1].Label
-	next := []byte(last)
+	return after(files[len(files)-1].Label), nil
+}
+
+// after counts a version on by one and keeps its width.
+func after(version string) string {
+	next := []byte(version)
 	for i := len(next) - 1; ; i-- {
 		if i < 0 {
-			return "1" + string(next), nil
+			return "1" + string(next)
 		}
 		if next[i] != '9' {
 			next[i]++
-			return string(next), nil
+			return string(next)
 		}
 		next[i] = '0'
 	}
