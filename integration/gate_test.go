@@ -158,6 +158,7 @@ func TestReleaseBetweenDecisionAndCommit(t *testing.T) {
 	r, err := late.Migrate(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, []string{"0003_drop_email.sql"}, heldNames(r.Held))
+	require.Equal(t, []string{"0004_note.sql"}, names(r.Applied), "what follows is planned anew")
 	require.Equal(t, "batch", r.Held[0].Decision.Findings[0].Consumer)
 	require.True(t, hasEmail(t, db))
 }

@@ -25,6 +25,8 @@ type gatekeeper struct {
 	err error
 	// refused are the contracts of this run that were found inside their transaction to come before a backfill is done.
 	refused map[Version]gate.Decision
+	// incoming asks whether the releases that are being deployed suit the schema.
+	incoming *fitting
 	// told are the held migrations of which this run has told already.
 	told map[Version]bool
 }

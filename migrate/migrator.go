@@ -200,7 +200,7 @@ func (m *Migrator) environment(l *Ledger) error {
 // before its backfill is done, what follows is planned anew.
 func (m *Migrator) locked(ctx context.Context, s *session, files []*Migration) (Result, error) {
 	var r Result
-	g := &gatekeeper{m: m, s: s, told: map[Version]bool{}}
+	g := &gatekeeper{m: m, s: s, told: map[Version]bool{}, refused: map[Version]gate.Decision{}, incoming: &fitting{m: m, s: s}}
 	for {
 		refused := len(g.refused)
 		more, err := m.pass(ctx, s, files, g)
@@ -237,7 +237,7 @@ func (m *Migrator) pass(ctx context.Context, s *session, files []*Migration, g *
 	if err != nil {
 		return r, err
 	}
-	incoming := &fitting{m: m, s: s}
+	incoming := g.incoming
 	if err := incoming.before(ctx, l, t, live); err != nil {
 		return r, err
 	}
@@ -285,11 +285,8 @@ func (m *Migrator) pass(ctx context.Context, s *session, files []*Migration, g *
 			return r, nil
 		}
 		if !applied.Allowed {
-			h := Held{Migration: step.Migration, Phase: step.Phase, Transactional: step.Transactional, Decision: applied}
-			if err := m.hold(ctx, s, &r, h, l); err != nil {
-				return r, err
-			}
-			// What follows was planned on the assumption that this one is applied: the next run plans anew.
+			// What follows was planned on the assumption that this one is applied: it is planned anew.
+			g.refused[step.Migration.Version] = applied
 			return r, nil
 		}
 		r.Applied = append(r.Applied, step)
