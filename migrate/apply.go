@@ -41,7 +41,11 @@ func (m *Migrator) apply(ctx context.Context, s *session, g *gatekeeper, step St
 	if step.Decision != nil {
 		done.Decision = &decision
 	}
-	m.opts.OnEvent(done)
+	if step.keep > 0 {
+		m.opts.OnEvent(SetAside{Migration: step.Migration, Keep: step.keep})
+	} else {
+		m.opts.OnEvent(done)
+	}
 	if changesSession(step.Migration.File()) {
 		// What a file sets for the session must not reach the next one.
 		if _, err := s.conn.Exec(ctx, `reset session authorization; reset role; reset all`); err != nil {
@@ -182,6 +186,9 @@ func (m *Migrator) attempt(ctx context.Context, s *session, g *gatekeeper, step 
 	before := fmt.Sprintf("/* pawl %s */ begin; set local lock_timeout = %d; set local statement_timeout = %d; set local search_path = %s; ",
 		commentSafe(step.Migration.Name), lock.Milliseconds(), statement.Milliseconds(), s.searchPathList())
 	const beforeCount = 4
+	if step.keep > 0 || step.aside != nil {
+		return m.soft(ctx, s, g, step, before, beforeCount)
+	}
 	record := m.record(s, step)
 	decision := gate.Decision{Allowed: true}
 	if step.Decision != nil {

@@ -37,6 +37,15 @@ type RestorePointMade struct {
 	Point     RestorePoint
 }
 
+// SetAside means that what a migration drops is set aside for a while.
+type SetAside struct {
+	Migration *Migration
+	Keep      time.Duration
+}
+
+// BroughtBack means that what a migration had set aside has its name again.
+type BroughtBack struct{ SoftDrop SoftDrop }
+
 // Started means that a migration is about to be sent.
 type Started struct {
 	Migration *Migration
@@ -103,6 +112,8 @@ func (LedgerCreated) isEvent()     {}
 func (ReleaseRegistered) isEvent() {}
 func (ReleaseUnfit) isEvent()      {}
 func (RestorePointMade) isEvent()  {}
+func (SetAside) isEvent()          {}
+func (BroughtBack) isEvent()       {}
 func (Started) isEvent()           {}
 func (LockMissed) isEvent()        {}
 func (Progress) isEvent()          {}

@@ -101,8 +101,9 @@ func New(config *pgx.ConnConfig, files fs.FS, opts Options) *Migrator {
 
 // Result is what a run did.
 type Result struct {
-	// Applied and Held are in the order in which they were come to.
+	// Applied, Aside and Held are in the order in which they were come to. Aside are those whose objects are set aside.
 	Applied []Step
+	Aside   []Step
 	Held    []Held
 	// Total counts the migrations that are applied now, earlier ones included.
 	Total    int
@@ -205,6 +206,7 @@ func (m *Migrator) locked(ctx context.Context, s *session, files []*Migration) (
 		refused := len(g.refused)
 		more, err := m.pass(ctx, s, files, g)
 		r.Applied, r.Total = append(r.Applied, more.Applied...), more.Total
+		r.Aside = append(r.Aside, more.Aside...)
 		r.Held = more.Held
 		if err != nil || len(g.refused) == refused {
 			return r, err
@@ -234,6 +236,10 @@ func (m *Migrator) pass(ctx context.Context, s *session, files []*Migration, g *
 		}
 	}
 	live, err := s.live(ctx, t, l)
+	if err != nil {
+		return r, err
+	}
+	due, err := m.watchAside(ctx, s, g, t, live)
 	if err != nil {
 		return r, err
 	}
@@ -267,6 +273,7 @@ func (m *Migrator) pass(ctx context.Context, s *session, files []*Migration, g *
 		}
 		g.told[h.Migration.Version] = true
 	}
+	p.Steps = append(due, p.Steps...)
 	for i, step := range p.Steps {
 		if Gated(step.Assessment) {
 			// A release that cannot run is no reason to take anything away.
@@ -288,6 +295,10 @@ func (m *Migrator) pass(ctx context.Context, s *session, files []*Migration, g *
 			// What follows was planned on the assumption that this one is applied: it is planned anew.
 			g.refused[step.Migration.Version] = applied
 			return r, nil
+		}
+		if step.keep > 0 {
+			r.Aside = append(r.Aside, step)
+			continue
 		}
 		r.Applied = append(r.Applied, step)
 		r.Total++
@@ -448,7 +459,14 @@ func (m *Migrator) Plan(ctx context.Context) (*Plan, *Ledger, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	g := &gatekeeper{m: m, s: s, environment: l.Environment}
+	g := &gatekeeper{m: m, s: s, environment: l.Environment, refused: map[Version]gate.Decision{}}
+	aside, err := s.softDrops(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := t.setAside(aside, g); err != nil {
+		return nil, nil, err
+	}
 	p, err := t.plan(l, m.opts.OutOfOrder, m.opts.Lane, s.version, live, g.pastBackfills(ctx, t, g.judge(ctx)))
 	if err = errors.Join(err, g.err); err == nil {
 		err = m.backfillPlans(ctx, s, p)
@@ -460,7 +478,7 @@ func (m *Migrator) Plan(ctx context.Context) (*Plan, *Ledger, error) {
 type FileStatus struct {
 	Version Version
 	Name    string
-	// State is "applied", "running", "held" or "pending".
+	// State is "applied", "running", "held", "pending" or, while what it drops is set aside, "aside".
 	State string
 	// Entry is the ledger's row; nil for what is pending. Migration is nil where there is no file.
 	Entry     *Entry
@@ -500,6 +518,10 @@ func (m *Migrator) Status(ctx context.Context) (*Status, error) {
 			return nil, err
 		}
 	}
+	aside, err := s.softDrops(ctx)
+	if err != nil {
+		return nil, err
+	}
 	if t != nil {
 		for _, e := range t.missing {
 			status.Files = append(status.Files, FileStatus{Version: e.Version, Name: e.Name, State: string(e.State), Entry: &e})
@@ -509,6 +531,9 @@ func (m *Migrator) Status(ctx context.Context) (*Status, error) {
 		line := FileStatus{Version: f.Version, Name: f.Name, State: "pending", Migration: f}
 		if e, ok := l.Entries[f.Version]; ok {
 			line.State, line.Entry = string(e.State), &e
+		}
+		if d := aside[f.Version]; d != nil && d.State == "aside" {
+			line.State = d.State
 		}
 		status.Files = append(status.Files, line)
 	}

@@ -19,6 +19,10 @@ type Step struct {
 	Transactional bool
 	// Resume is true for a non-transactional migration that an earlier run began and did not record as done.
 	Resume bool
+	// keep is how long what the file drops is set aside first; 0 for a plain drop. Aside is what was set aside and is
+	// dropped for good by this step; nil for others.
+	keep  time.Duration
+	aside *SoftDrop
 	// restore is where the database can be brought back to from before the step; nil for none.
 	restore *RestorePoint
 	// Decision is the gate's, for a gated phase and for an expand of which it found something; nil otherwise.
@@ -225,6 +229,10 @@ func (t *todo) plan(l *Ledger, order OutOfOrder, lane Lane, version int, live *p
 		if err := m.fault(a.Problems); err != nil {
 			return nil, err
 		}
+		keep, err := softDrop(m)
+		if err != nil {
+			return nil, err
+		}
 		touch := touches(a)
 		if err := t.late(m, a, touch, touched, l, order); err != nil {
 			return nil, err
@@ -254,6 +262,9 @@ func (t *todo) plan(l *Ledger, order OutOfOrder, lane Lane, version int, live *p
 		}
 		if Gated(a) || len(d.Findings) > 0 {
 			step.Decision = &d
+		}
+		if l.Environment != Dev && len(ChangeOf(a).Takes) > 0 {
+			step.keep = keep
 		}
 		p.Steps = append(p.Steps, step)
 	}

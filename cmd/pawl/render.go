@@ -37,6 +37,10 @@ func printEvent(w io.Writer, event migrate.Event) {
 		fmt.Fprintf(w, "release %s of %s is being deployed: %d statements registered\n", e.Release, e.Consumer, e.Statements)
 	case migrate.ReleaseUnfit:
 		printMisfits(w, e.Misfits)
+	case migrate.SetAside:
+		fmt.Fprintf(w, "set aside %s: dropped by the first run after %s; `pawl soft-drop` shows it\n", e.Migration.Name, e.Keep)
+	case migrate.BroughtBack:
+		fmt.Fprintf(w, "brought back what %s had set aside: %s\n", e.SoftDrop.Name, e.SoftDrop.Reason)
 	case migrate.RestorePointMade:
 		fmt.Fprintf(w, "  %s: restore point %s\n", e.Migration.Name, e.Point)
 	case migrate.LockMissed:
@@ -117,10 +121,13 @@ func oneLine(sql string) string {
 
 func printResult(w io.Writer, r migrate.Result) {
 	switch {
-	case len(r.Applied) == 0 && len(r.Held) == 0:
+	case len(r.Applied) == 0 && len(r.Held) == 0 && len(r.Aside) == 0:
 		fmt.Fprintf(w, "nothing to do: all %d migrations are applied\n", r.Total)
 	default:
 		fmt.Fprintf(w, "%d applied now, %d in all", len(r.Applied), r.Total)
+		if n := len(r.Aside); n > 0 {
+			fmt.Fprintf(w, ", %d set aside", n)
+		}
 		if n := len(r.Held); n > 0 {
 			fmt.Fprintf(w, ", %d held", n)
 		}
@@ -149,6 +156,10 @@ func (a *app) logEvent(event migrate.Event) {
 		l.Info().Str("environment", string(e.Environment)).Msg("ledger created")
 	case migrate.ReleaseRegistered:
 		l.Info().Str("consumer", e.Consumer).Str("release", e.Release).Int("statements", e.Statements).Msg("release deploying")
+	case migrate.SetAside:
+		l.Info().Str("migration", e.Migration.Name).Str("version", string(e.Migration.Version)).Dur("keep_ms", e.Keep).Msg("set aside")
+	case migrate.BroughtBack:
+		l.Warn().Str("migration", e.SoftDrop.Name).Str("version", string(e.SoftDrop.Version)).Str("reason", e.SoftDrop.Reason).Msg("brought back")
 	case migrate.RestorePointMade:
 		l.Info().Str("migration", e.Migration.Name).Interface("restore_point", e.Point).Msg("restore point")
 	case migrate.ReleaseUnfit:

@@ -47,6 +47,9 @@ var unfitCodes = map[string]bool{
 	"42601": true, // syntax_error: INSERT has more expressions than target columns
 }
 
+// MissesSomething reports whether an SQLSTATE says that a statement does not suit the schema.
+func MissesSomething(code string) bool { return unfitCodes[code] }
+
 var temporary = regexp.MustCompile(`(?i)\bcreate\s+(?:(?:local|global)\s+)?temp(?:orary)?\s+(?:table|view|sequence)\s+(?:if\s+not\s+exists\s+)?(?:pg_temp\.)?"?(\w+)|\binto\s+temp(?:orary)?\s+(?:table\s+)?"?(\w+)`)
 
 // Fit asks PostgreSQL to prepare every statement of the releases on the schema as it is, and plans those with a conflict

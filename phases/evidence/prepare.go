@@ -177,7 +177,7 @@ func plans(ctx context.Context, conn *pgx.Conn, texts []string, prepared []Prepa
 func Prove(ids []string, texts []string, before, after []Prepared) map[string]gate.Proof {
 	proofs := make(map[string]gate.Proof, len(ids))
 	for i, id := range ids {
-		p := gate.Proof{Blind: !analyzed(texts[i])}
+		p := gate.Proof{Blind: !Analyzed(texts[i])}
 		if e := before[i].Err; e != nil {
 			p.Before = e.Message
 		}
@@ -192,9 +192,9 @@ func Prove(ids []string, texts []string, before, after []Prepared) map[string]ga
 	return proofs
 }
 
-// analyzed reports whether PostgreSQL looks names up when it prepares such a statement: it does for queries, and for
+// Analyzed reports whether PostgreSQL looks names up when it prepares such a statement: it does for queries, and for
 // utility statements only the grammar is checked.
-func analyzed(text string) bool {
+func Analyzed(text string) bool {
 	text = strings.TrimSpace(text)
 	for strings.HasPrefix(text, "--") || strings.HasPrefix(text, "/*") {
 		end, skip := strings.IndexByte(text, '\n'), 1
