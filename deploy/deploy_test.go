@@ -23,7 +23,12 @@ type object struct {
 		Annotations map[string]string
 	}
 	AutomountServiceAccountToken *bool `yaml:"automountServiceAccountToken"`
-	Spec                         jobSpec
+	Spec                         struct {
+		jobSpec `yaml:",inline"`
+		// Of a CronJob.
+		ConcurrencyPolicy string                 `yaml:"concurrencyPolicy"`
+		JobTemplate       struct{ Spec jobSpec } `yaml:"jobTemplate"`
+	}
 }
 
 type jobSpec struct {
@@ -150,10 +155,30 @@ func TestJobs(t *testing.T) {
 				job, ok := objects["Job/"+name]
 				require.True(t, ok)
 				require.Equal(t, "BeforeHookCreation", job.Metadata.Annotations["argocd.argoproj.io/hook-delete-policy"])
-				requireJob(t, job.Spec)
-				requirePod(t, job.Spec.Template.Spec)
+				requireJob(t, job.Spec.jobSpec)
+				requirePod(t, job.Spec.Template.Spec, "pawl")
 			})
 		}
+	}
+}
+
+// The backfills' Job and CronJob are held to the same, and to an account of their own, which no sync makes anew.
+func TestBackfill(t *testing.T) {
+	t.Parallel()
+	job, cron := render(t, "backfill/job"), render(t, "backfill/cronjob")
+	require.Len(t, job, 2)
+	require.Len(t, cron, 2)
+	require.Contains(t, job, "ServiceAccount/pawl-backfill")
+	require.Equal(t, "Forbid", cron["CronJob/pawl-backfill"].Spec.ConcurrencyPolicy)
+	for name, o := range map[string]object{"job": job["Job/pawl-backfill"], "cronjob": cron["CronJob/pawl-backfill"]} {
+		spec := o.Spec.jobSpec
+		if name == "cronjob" {
+			spec = o.Spec.JobTemplate.Spec
+		}
+		require.Empty(t, hook(o), "a sync must not wait for the data to move")
+		requireJob(t, spec)
+		requirePod(t, spec.Template.Spec, "pawl-backfill")
+		require.Equal(t, []string{"backfill", "run", "--all", "--until-done"}, spec.Template.Spec.Containers[0].Args[:4])
 	}
 }
 
@@ -178,10 +203,10 @@ func requireJob(t *testing.T, spec jobSpec) {
 	}
 }
 
-func requirePod(t *testing.T, pod podSpec) {
+func requirePod(t *testing.T, pod podSpec, account string) {
 	t.Helper()
 	require.Equal(t, "Never", pod.RestartPolicy, "podFailurePolicy needs it")
-	require.Equal(t, "pawl", pod.ServiceAccountName)
+	require.Equal(t, account, pod.ServiceAccountName)
 	require.NotNil(t, pod.AutomountServiceAccountToken)
 	require.False(t, *pod.AutomountServiceAccountToken)
 	require.GreaterOrEqual(t, pod.TerminationGracePeriodSeconds, 30)

@@ -40,15 +40,15 @@ func TestBackfillKeys(t *testing.T) {
 			if c.name == "always" {
 				columns = " (old)"
 			}
-			make := c.table + "; alter table t add column new text, add column counter int default 0;"
+			schema := c.table + "; alter table t add column new text, add column counter int default 0;"
 			fill := fmt.Sprintf("insert into t%s %s from generate_series(1, %d) g;", columns, c.fill, rows)
 			if c.name == "children" {
 				fill += "insert into kid select g, 'kid' || g from generate_series(1, 500) g;"
 			}
-			files := history("0001_t.sql", make)
+			files := history("0001_t.sql", schema)
 			up(t, db.URL, files, migrate.Options{})
 			db.Exec(t, fill)
-			files = history("0001_t.sql", make, "0002_move.sql",
+			files = history("0001_t.sql", schema, "0002_move.sql",
 				"-- pawl:backfill table=t batch=100..400"+c.directive+"\nupdate t set new = upper(old), counter = t.counter + 1 where new is distinct from upper(t.old);")
 			up(t, db.URL, files, migrate.Options{})
 			drain(t, db, files, migrate.BackfillRun{UntilDone: true, Overrides: map[string]string{"workers": "3"}})
@@ -65,10 +65,10 @@ func TestBackfillKeys(t *testing.T) {
 func TestBackfillVerbs(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Database(t)
-	make := "create table src (id int primary key, k int); create table dst (k int primary key);"
-	up(t, db.URL, history("0001_t.sql", make), migrate.Options{})
+	schema := "create table src (id int primary key, k int); create table dst (k int primary key);"
+	up(t, db.URL, history("0001_t.sql", schema), migrate.Options{})
 	db.Exec(t, "insert into src select g, g % 500 from generate_series(1, 2000) g")
-	files := history("0001_t.sql", make,
+	files := history("0001_t.sql", schema,
 		"0002_copy.sql", "-- pawl:backfill table=src batch=50..300\ninsert into dst select k from src where not exists (select from dst where dst.k = src.k) on conflict do nothing;",
 		"0003_clean.sql", "-- pawl:backfill batch=50..300\ndelete from src where k > 250;")
 	up(t, db.URL, files, migrate.Options{})
@@ -102,11 +102,11 @@ func TestBackfillShared(t *testing.T) {
 // What cannot be run is refused with one clear message, and what has been done is kept.
 func TestBackfillBadInput(t *testing.T) {
 	t.Parallel()
-	enqueue := func(t *testing.T, make, statement string) (*pgtest.DB, error) {
+	enqueue := func(t *testing.T, schema, statement string) (*pgtest.DB, error) {
 		db := pgtest.Database(t)
-		up(t, db.URL, history("0001_t.sql", make), migrate.Options{})
+		up(t, db.URL, history("0001_t.sql", schema), migrate.Options{})
 		db.Exec(t, "insert into t (id, a) select g, null from generate_series(1, 2000) g")
-		_, err := migrator(t, db.URL, history("0001_t.sql", make, "0002_move.sql", statement), migrate.Options{}).Migrate(t.Context())
+		_, err := migrator(t, db.URL, history("0001_t.sql", schema, "0002_move.sql", statement), migrate.Options{}).Migrate(t.Context())
 		return db, err
 	}
 	const table = "create table t (id int primary key, a int, n int, u int unique, always int generated always as (1) stored);"

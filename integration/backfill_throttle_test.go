@@ -247,7 +247,7 @@ func percentile(list []time.Duration, p float64) time.Duration {
 }
 
 // traffic sends reads and writes of random rows at a fixed rate for a while, and gives how long each took.
-func traffic(t *testing.T, db *pgtest.DB, rows, perSecond int, ctx context.Context) (reads, writes []time.Duration) {
+func traffic(ctx context.Context, t *testing.T, db *pgtest.DB, rows, perSecond int) (reads, writes []time.Duration) {
 	t.Helper()
 	var mu sync.Mutex
 	var group sync.WaitGroup
@@ -302,7 +302,7 @@ func TestBackfillLeavesTrafficAlone(t *testing.T) {
 		db.Exec(t, "update t set new = null, counter = 0")
 		db.Exec(t, "vacuum t")
 		quiet, cancel := context.WithTimeout(t.Context(), 4*time.Second)
-		reads, writes := traffic(t, db, rows, 200, quiet)
+		reads, writes := traffic(quiet, t, db, rows, 200)
 		cancel()
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan error, 1)
@@ -311,7 +311,7 @@ func TestBackfillLeavesTrafficAlone(t *testing.T) {
 			_, err := migrator(t, db.URL, files, migrate.Options{}).RunBackfills(t.Context(), migrate.BackfillRun{Version: "4", UntilDone: true, Again: true})
 			done <- err
 		}()
-		r, w := traffic(t, db, rows, 200, ctx)
+		r, w := traffic(ctx, t, db, rows, 200)
 		require.NoError(t, <-done)
 		moved(t, db)
 		report = fmt.Sprintf("p99 of %d reads %s, without %s; of %d writes %s, without %s", len(r), percentile(r, 0.99), percentile(reads, 0.99),

@@ -54,15 +54,15 @@ type BackfillStatus struct {
 	RowsSeen, RowsEstimate, RowsChanged int64
 	Batches, WALBytes                   int64
 	// Rate is in rows of the table per second, lately.
-	Rate                 float64
-	Ranges, RangesDone   int
-	QueuedAt             time.Time
-	StartedAt            *time.Time
-	FinishedAt           *time.Time
-	Heartbeat            *time.Time
-	Now                  time.Time
-	BatchSize            int
-	LastRange, LastTable string
+	Rate               float64
+	Ranges, RangesDone int
+	QueuedAt           time.Time
+	StartedAt          *time.Time
+	FinishedAt         *time.Time
+	Heartbeat          *time.Time
+	Now                time.Time
+	// BatchSize is in rows of the table, of the batches that were run last.
+	BatchSize int
 }
 
 // Label is the version as the file's name writes it.

@@ -338,7 +338,7 @@ func (w *rangeWork) failed(ctx context.Context, err error) error {
 	if errors.As(err, &known) {
 		return err
 	}
-	why := ""
+	var why string
 	switch sqlState(err) {
 	case "55P03":
 		why = "a row was locked by somebody else for longer than " + w.run.settings.LockTimeout.String()

@@ -198,7 +198,7 @@ func (g *gatekeeper) backfillsDone(ctx context.Context, step Step, tied []*Backf
 			return gate.Decision{}, err
 		}
 		b.State, b.Reason = BackfillState(state), reason
-		why := ""
+		var why string
 		if b.Open() || b.DoneQuery == "" {
 			if why, err = g.s.unfinished(ctx, b, 0); err != nil {
 				return gate.Decision{}, err

@@ -66,8 +66,8 @@ func (m *Migrator) enqueue(ctx context.Context, s *session, step Step, def *phas
 				return err
 			}
 		}
-		const clear = `delete from pawl.backfill_range where version = $1`
-		if _, err := tx.Exec(ctx, clear, string(step.Migration.Version)); err != nil {
+		const empty = `delete from pawl.backfill_range where version = $1`
+		if _, err := tx.Exec(ctx, empty, string(step.Migration.Version)); err != nil {
 			return classify(ctx, "queue "+step.Migration.Name, err)
 		}
 		const insert = `

@@ -35,7 +35,7 @@ from pg_class c where c.oid = $1`
 		run.dead[part.oid] = 0
 		run.mu.Unlock()
 		if !may {
-			run.tellNoVacuum(ctx, s, part)
+			run.tellNoVacuum(s, part)
 		}
 		return nil
 	}
@@ -67,7 +67,7 @@ func (run *backfillRun) due(part *backfillPart, changed int64) bool {
 	return !run.noVac[part.oid] && rows > 0 && float64(run.dead[part.oid]) > run.settings.Dead*float64(rows)
 }
 
-func (run *backfillRun) tellNoVacuum(ctx context.Context, s *session, part *backfillPart) {
+func (run *backfillRun) tellNoVacuum(s *session, part *backfillPart) {
 	why := fmt.Sprintf("VACUUM: role %q may not vacuum %s.%s, so its size is left to autovacuum", s.role, part.schema, part.name)
 	run.throttle.mu.Lock()
 	known := run.throttle.cannot[why]

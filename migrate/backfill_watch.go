@@ -57,13 +57,16 @@ func (run *backfillRun) watch(ctx context.Context, s *session) error {
 	if err := run.throttle.read(ctx, s); err != nil {
 		return err
 	}
-	b := run.status
+	// The workers read the status meanwhile, so what is new stands in a copy.
+	b := &BackfillStatus{}
+	*b = *run.status
+	b.LimitedBy, b.Unwatched = run.limited, run.unwatched
 	if wait := run.settings.Between.Until(time.Now()); wait > 0 {
 		run.halt.Store(true)
 	}
 	missing := run.throttle.missing()
 	for _, why := range missing {
-		if !slices.Contains(b.Unwatched, why) {
+		if !slices.Contains(run.unwatched, why) {
 			run.m.opts.OnEvent(BackfillUnwatched{b, why})
 		}
 	}
@@ -78,6 +81,7 @@ func (run *backfillRun) watch(ctx context.Context, s *session) error {
 			return classify(ctx, "store what the backfill waits for", err)
 		}
 		b.LimitedBy, b.Unwatched = limited, missing
+		run.limited, run.unwatched = limited, missing
 	}
 	if (now == "") == (before == "") {
 		return nil
