@@ -45,7 +45,7 @@ func (g *gatekeeper) pastBackfills(ctx context.Context, t *todo, decide judge) j
 				return gate.Decision{}
 			}
 			if why != "" {
-				holdFor(&d, b.Version, b.Name, object, why)
+				holdFor(&d, b.Version, b.Name, object, why, b.how())
 			}
 		}
 		for _, p := range t.pending {
@@ -64,7 +64,7 @@ func (g *gatekeeper) pastBackfills(ctx context.Context, t *todo, decide judge) j
 				return gate.Decision{}
 			}
 			if some {
-				holdFor(&d, p.Version, p.Name, object, "it is not queued yet")
+				holdFor(&d, p.Version, p.Name, object, "its data has not been moved yet", "--until-done")
 			}
 		}
 		return d
@@ -100,13 +100,21 @@ func needs(statement string, a *phases.Assessment) (object string, tied bool) {
 }
 
 // holdFor turns a decision into one that waits for a backfill.
-func holdFor(d *gate.Decision, version Version, name, object, why string) {
+func holdFor(d *gate.Decision, version Version, name, object, why, how string) {
 	d.Allowed = false
 	d.Verdict = max(d.Verdict, gate.Broken)
 	d.Findings = append(d.Findings, gate.Finding{
 		Verdict: gate.Broken, Message: fmt.Sprintf("backfill %s still needs %s: %s", name, object, why),
-		Next: fmt.Sprintf("`pawl backfill run %s --until-done`, then `pawl migrate`", labelOf(name, version)),
+		Next: fmt.Sprintf("`pawl backfill run %s %s`, then `pawl migrate`", labelOf(name, version), how),
 	})
+}
+
+// how is the option by which a run brings the backfill to its end.
+func (b *BackfillStatus) how() string {
+	if b.Open() {
+		return "--until-done"
+	}
+	return "--again"
 }
 
 // unfinished says what is left to do about a backfill; empty where it is done and its query says so. A query that takes
@@ -149,7 +157,7 @@ func (b *BackfillStatus) outcome(ctx context.Context, done *bool, err error) (st
 	if b.State == BackfillAborted {
 		return b.Describe(), nil
 	}
-	return fmt.Sprintf("rows in the old shape have come since it was done; go through the table once more: `pawl backfill run %s --again`", b.Label()), nil
+	return "rows in the old shape have come since it was done", nil
 }
 
 // hasRows reports whether the table that a backfill goes through is there and has rows.
@@ -208,7 +216,7 @@ func (g *gatekeeper) backfillsDone(ctx context.Context, step Step, tied []*Backf
 		}
 		if why != "" {
 			object, _ := needs(b.Statement, step.Assessment)
-			holdFor(&d, b.Version, b.Name, object, why)
+			holdFor(&d, b.Version, b.Name, object, why, b.how())
 		}
 	}
 	if !d.Allowed {
