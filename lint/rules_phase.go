@@ -67,7 +67,7 @@ func takesSurely(op *phases.AssessedOperation) bool {
 }
 
 func mixed(f *File) {
-	if !f.Assessment.Mixed || f.managedBackfill() {
+	if !f.Assessment.Mixed || f.declared() && !f.brings() {
 		return
 	}
 	for i := range f.Assessment.Statements {
@@ -81,7 +81,19 @@ func mixed(f *File) {
 	}
 }
 
-func (f *File) managedBackfill() bool { return f.Assessment.Phase == phases.Backfill }
+// brings reports whether the file makes something that new code will look for. In a file that calls itself a contract the rest, such as
+// a view that is made again, belongs to what is taken away.
+func (f *File) brings() bool {
+	for i := range f.Assessment.Statements {
+		for j := range f.Assessment.Statements[i].Operations {
+			k := string(f.Assessment.Statements[i].Operations[j].Kind)
+			if k == "create_table" || strings.HasPrefix(k, "add_column") || k == "add_enum_value" || k == "create_enum" {
+				return true
+			}
+		}
+	}
+	return false
+}
 
 var versionPattern = regexp.MustCompile(`^[VvR]?(\d+)(?:[._]\d+)*[_-]`)
 

@@ -208,14 +208,23 @@ func (r Relation) Indexes() []IndexInfo {
 	return out
 }
 
-// ViewsOf lists the views that read a column of the relation, or a star that may stand for it.
+// ViewsOf lists the views that surely read a column of the relation itself: by a name that only this one of their relations has,
+// or by a star over it alone.
 func (r Relation) ViewsOf(column string) []Object {
 	if r.r == nil {
 		return nil
 	}
 	var out []Object
-	for _, v := range r.r.readers() {
-		if v.usesColumn(r.r, column) {
+	for _, v := range r.r.readBy {
+		if v.query == nil {
+			continue
+		}
+		others := false
+		for _, read := range v.reads {
+			others = others || read != r.r && (read.unfollowed || read.column(column) != nil)
+		}
+		star := slices.Contains(v.query.Columns, "*") && len(v.reads) == 1
+		if star || slices.Contains(v.query.Columns, column) && !others {
 			out = append(out, v.object(v.kind))
 		}
 	}

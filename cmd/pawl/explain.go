@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -53,6 +55,56 @@ func (a *app) explain(name string) error {
 		}
 		return &usageError{message: fmt.Sprintf("there is no rule %q", name), hint: hint}
 	}
-	fmt.Fprintln(a.stdout, r.Summary)
-	return nil
+	page := lint.Page(name)
+	if page == "" {
+		page = fmt.Sprintf("# %s\n\n%s.\n\n%s\n", r.Name, r.Summary, r.Help)
+	}
+	return showPage(a.stdout, r, page, a.color(a.stdout))
+}
+
+// showPage writes a page of Markdown for a terminal: headings and code stand out, and what only the tests read is left out.
+func showPage(w io.Writer, r lint.Rule, page string, color bool) error {
+	paint := func(style, text string) string {
+		if !color || text == "" {
+			return text
+		}
+		return style + text + "\x1b[0m"
+	}
+	var b strings.Builder
+	code, kind := false, ""
+	for line := range strings.SplitSeq(strings.TrimRight(page, "\n"), "\n") {
+		switch {
+		case strings.HasPrefix(line, "```"):
+			code = !code
+			if code {
+				kind = ""
+				if words := strings.Fields(line); len(words) > 1 {
+					kind = words[1]
+				}
+				switch kind {
+				case "bad":
+					b.WriteString("  " + paint("\x1b[31m", "bad:") + "\n")
+				case "good":
+					b.WriteString("  " + paint("\x1b[32m", "good:") + "\n")
+				case "setup":
+					b.WriteString("  with:\n")
+				}
+			}
+		case code && strings.HasPrefix(line, "-- want "):
+		case code:
+			style := "\x1b[36m"
+			if strings.HasPrefix(strings.TrimSpace(line), "--") {
+				style = "\x1b[2m"
+			}
+			b.WriteString("    " + paint(style, line) + "\n")
+		case strings.HasPrefix(line, "# "):
+			b.WriteString(paint("\x1b[1m", line[2:]) + "  (" + r.Group + ", " + r.Severity.String() + ")\n")
+		case strings.HasPrefix(line, "## "):
+			b.WriteString(paint("\x1b[1m", line[3:]) + "\n")
+		default:
+			b.WriteString(line + "\n")
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
 }

@@ -166,9 +166,8 @@ func (a *app) lint(args []string, f *lintFlags) error {
 func eachLinted(linter *lint.Linter, sources []source, see func(*lint.Source, []lint.Finding) error) (unread []string, err error) {
 	const window = 32
 	if len(sources) > window {
-		// Parsing makes short-lived garbage only. The limit is where the collector begins to work harder.
-		defer debug.SetGCPercent(debug.SetGCPercent(400))
-		defer debug.SetMemoryLimit(debug.SetMemoryLimit(28 << 20))
+		// Parsing makes short-lived garbage only, and the window bounds what is alive beside the schema.
+		defer debug.SetGCPercent(debug.SetGCPercent(150))
 	}
 	for start := 0; start < len(sources); start += window {
 		batch := sources[start:min(start+window, len(sources))]
