@@ -102,7 +102,7 @@ func Document() string {
 	}
 	fmt.Fprintf(&b, "<!-- Generated from lint/rules*.go; `go generate ./lint/...` writes it anew. -->\n\n# The rules of `pawl lint`\n\n"+
 		"%d rules, of which %d are on by default; `--select` switches on the others, by name or by group (`style`, `strict`, `all`).\n"+
-		"Each name leads to the rule's page, which `pawl explain` shows in the terminal: why it matters, what it flags, and how to do it\n"+
+		"A name that is a link leads to the rule's page, which `pawl explain` shows in the terminal: why it matters, what it flags, and how to do it\n"+
 		"safely, with the files written out. The pages are tests: what they call bad gives exactly the findings shown, what they call good\n"+
 		"gives none, and all of it runs on PostgreSQL, against [this schema](../lint/docs/schema.sql).\n", on+off, on)
 	title := ""
@@ -112,7 +112,11 @@ func Document() string {
 			title = r.Group
 			fmt.Fprintf(&b, "\n## %s\n\n| rule | severity | what it flags |\n|---|---|---|\n", title)
 		}
-		fmt.Fprintf(&b, "| [%s](../lint/docs/%s.md) | %s | %s |\n", r.Name, r.Name, r.Severity, strings.ReplaceAll(r.Summary, "|", `\|`))
+		name := r.Name
+		if Page(name) != "" {
+			name = "[" + name + "](../lint/docs/" + name + ".md)"
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", name, r.Severity, strings.ReplaceAll(r.Summary, "|", `\|`))
 	}
 	return b.String()
 }

@@ -38,19 +38,16 @@ func TestDocument(t *testing.T) {
 	require.Equal(t, want, string(got), "docs/rules.md is stale: go generate ./lint/...")
 }
 
-// TestEveryRuleHasAPage holds that pages and rules are the same, and that each page has something bad and something good.
-func TestEveryRuleHasAPage(t *testing.T) {
+// TestEveryPageHasARule holds that a page is that of a rule, and that each has something bad and something good.
+func TestEveryPageHasARule(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("docs/*.md")
 	require.NoError(t, err)
-	var have []string
+	require.NotEmpty(t, files)
 	for _, f := range files {
-		have = append(have, strings.TrimSuffix(filepath.Base(f), ".md"))
-	}
-	want := lint.Names()
-	slices.Sort(want)
-	require.Equal(t, want, have)
-	for _, name := range want {
+		name := strings.TrimSuffix(filepath.Base(f), ".md")
+		_, ok := lint.Find(name)
+		require.True(t, ok, "%s is the page of no rule", f)
 		page := lint.Page(name)
 		require.True(t, strings.HasPrefix(page, "# "+name+"\n"), name)
 		var kinds []string
@@ -69,7 +66,7 @@ func TestPages(t *testing.T) {
 	for _, name := range lint.Names() {
 		page := lint.Page(name)
 		if page == "" {
-			continue // TestEveryRuleHasAPage says so
+			continue // rules of style and of comments explain themselves by their help
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -180,6 +177,52 @@ func checkBlock(t *testing.T, name, setup string, b lint.Block) {
 	}
 	if b.Kind == "good" {
 		require.Empty(t, want)
+	}
+}
+
+// TestFixes holds that what a rule offers as a cure leaves a file that parses, that the rule is silent about, and that raises nothing new.
+func TestFixes(t *testing.T) {
+	t.Parallel()
+	fixed := map[string]bool{}
+	for _, name := range lint.Names() {
+		var setup string
+		for _, b := range lint.Blocks(lint.Page(name)) {
+			if b.Kind == "setup" {
+				setup += b.Text
+			}
+			names, texts := b.Files()
+			for i := range names {
+				if b.Kind != "bad" || len(names) > 1 {
+					continue
+				}
+				before := map[string]int{}
+				for _, f := range linter(t, name, b, setup).Check(source("migrations/"+names[i], texts[i])) {
+					before[f.Rule]++
+				}
+				for _, f := range linter(t, name, b, setup).Check(source("migrations/"+names[i], texts[i])) {
+					if len(f.Edits) == 0 {
+						continue
+					}
+					fixed[f.Rule] = true
+					text := texts[i]
+					slices.SortFunc(f.Edits, func(x, y lint.Edit) int { return y.Start - x.Start })
+					for _, e := range f.Edits {
+						text = text[:e.Start] + e.Text + text[e.End:]
+					}
+					after := map[string]int{}
+					for _, g := range linter(t, name, b, setup).Check(source("migrations/"+names[i], text)) {
+						after[g.Rule]++
+					}
+					require.Less(t, after[f.Rule], before[f.Rule], "%s is not silent about\n%s", f.Rule, text)
+					for rule, n := range after {
+						require.LessOrEqual(t, n, before[rule], "the fix of %s raises %s in\n%s", f.Rule, rule, text)
+					}
+				}
+			}
+		}
+	}
+	for _, rule := range []string{"blocking-index", "blocking-index-drop", "blocking-reindex", "concurrent-if-not-exists", "blocking-detach", "dropped-proof"} {
+		require.True(t, fixed[rule], "no page shows the fix of %s", rule)
 	}
 }
 

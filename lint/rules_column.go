@@ -104,7 +104,7 @@ var columnRules = []Rule{
 	{
 		Name: "scanning-not-null", Severity: Error, Kinds: kinds("set_not_null", "set_not_null_checked"), When: func(o *Op) bool { return scans(o) && o.droppedProof() == "" },
 		Summary: "SET NOT NULL that has to read the table",
-		Message: "SET NOT NULL on {object} {cost}", Advise: adviseNotNull, Fix: fixSetNotNull,
+		Message: "SET NOT NULL on {object} {cost}", Advise: adviseNotNull,
 	},
 	{
 		Name: "dropped-proof", Severity: Error, Kinds: kinds("set_not_null", "set_not_null_checked"), When: func(o *Op) bool { return scans(o) && o.droppedProof() != "" },
@@ -118,7 +118,7 @@ var columnRules = []Rule{
 		Name: "blocking-not-null", Severity: Error, Kinds: kinds("add_not_null"), When: scans,
 		Summary: "a NOT NULL constraint that is not NOT VALID",
 		Message: "the NOT NULL constraint on {columns} of {table} {cost}",
-		Help:    "Add it as NOT VALID, and VALIDATE it in a later file.", Fix: fixNotValid,
+		Help:    "Add it as NOT VALID, and VALIDATE it in a later file.",
 	},
 	{
 		Name: "relaxed-not-null", Severity: Warning, Kinds: kinds("drop_not_null"), Contract: true, When: func(o *Op) bool { return o.Existing() && o.wasNotNull() },

@@ -13,18 +13,18 @@ var constraintRules = []Rule{
 	{
 		Name: "blocking-foreign-key", Severity: Error, Kinds: kinds("add_foreign_key"), When: func(o *Op) bool { return o.Existing() && o.Blocks() && o.Effect.Scan },
 		Summary: "a foreign key that is not NOT VALID",
-		Message: "the foreign key from {table} to {ref} {cost}", Help: thenValidate, Fix: fixNotValid,
+		Message: "the foreign key from {table} to {ref} {cost}", Help: thenValidate,
 	},
 	{
 		Name: "blocking-check", Severity: Error, Kinds: kinds("add_check"), When: scans,
 		Summary: "a CHECK that is not NOT VALID",
-		Message: "the CHECK on {table} {cost}", Help: thenValidate, Fix: fixNotValid,
+		Message: "the CHECK on {table} {cost}", Help: thenValidate,
 	},
 	{
 		Name: "blocking-unique", Severity: Error, Kinds: kinds("add_unique"), When: scans,
 		Summary: "a UNIQUE constraint that builds its index",
 		Message: "UNIQUE on ({columns}) builds an index: it {cost}",
-		Help:    "Build the index in a file of its own: `CREATE UNIQUE INDEX CONCURRENTLY {short}_key ON {table} ({columns})`; then `ALTER TABLE {table} ADD CONSTRAINT {short}_key UNIQUE USING INDEX {short}_key`.", Fix: fixUnique,
+		Help:    "Build the index in a file of its own: `CREATE UNIQUE INDEX CONCURRENTLY {short}_key ON {table} ({columns})`; then `ALTER TABLE {table} ADD CONSTRAINT {short}_key UNIQUE USING INDEX {short}_key`.",
 	},
 	{
 		Name: "blocking-primary-key", Severity: Error, Kinds: kinds("add_primary_key"), When: scans,
