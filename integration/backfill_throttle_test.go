@@ -76,7 +76,7 @@ func TestBackfillWaitsForStandby(t *testing.T) {
 	t.Logf("waits %s after the pause: %s", time.Since(start).Round(time.Millisecond), why)
 	require.Regexp(t, `^standby .* is .* behind`, why)
 	b := statusOf(t, db, "4")
-	require.Equal(t, why, b.LimitedBy)
+	require.Regexp(t, `^standby .* is .* behind`, b.LimitedBy)
 	require.Contains(t, b.Describe(), "waits: standby")
 	require.Equal(t, int64(1), pgtest.Value[int64](t, db, `select count(*) from pawl.event where kind = 'backfill waits' and detail ->> 'why' like 'standby%'`))
 	standing := statusOf(t, db, "4").Batches
@@ -283,9 +283,9 @@ func traffic(ctx context.Context, t *testing.T, db *pgtest.DB, rows, perSecond i
 	return reads, writes
 }
 
-// With 200 reads and 200 writes a second on the table, their p99 stays under twice what it is without the backfill.
+// With 200 reads and 200 writes a second on the table, their p99 stays under twice what it is without the backfill. It runs
+// alone: beside other tests it would measure them.
 func TestBackfillLeavesTrafficAlone(t *testing.T) {
-	t.Parallel()
 	const rows = 400_000
 	server := pgtest.Private(t, pgserver.Options{})
 	db := &pgtest.DB{Name: "postgres", URL: server.URL("postgres"), Server: server}

@@ -42,14 +42,15 @@ from pg_class c where c.oid = $1`
 	run.setLimit("VACUUM of " + part.name)
 	defer run.setLimit("")
 	// The lock is the one that autovacuum takes: whoever has it vacuums the table already.
-	if _, err := s.conn.Exec(ctx, "set lock_timeout = '5s'; set statement_timeout = 0"); err != nil {
+	// It goes in small steps, for at full speed writers wait for it.
+	if _, err := s.conn.Exec(ctx, "set lock_timeout = '5s'; set statement_timeout = 0; set vacuum_cost_delay = 1; set vacuum_cost_limit = 500"); err != nil {
 		return classify(ctx, "set the timeouts", err)
 	}
 	_, err := s.conn.Exec(ctx, "vacuum (truncate off) "+part.ident())
 	if err != nil && sqlState(err) != "55P03" && sqlState(err) != "40P01" {
 		return run.status.statementError(ctx, "vacuum "+part.name, err)
 	}
-	if _, err := s.conn.Exec(ctx, "reset lock_timeout; reset statement_timeout"); err != nil {
+	if _, err := s.conn.Exec(ctx, "reset lock_timeout; reset statement_timeout; reset vacuum_cost_delay; reset vacuum_cost_limit"); err != nil {
 		return classify(ctx, "reset the timeouts", err)
 	}
 	run.mu.Lock()
