@@ -19,6 +19,7 @@ FUZZTIME ?= 30s
 DOCKER ?= docker
 IMAGE ?= pawl:dev
 ORACLE ?= ../shared/oracle
+LINTCASES ?= ../shared/lint
 SHOW ?= 3
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 
@@ -127,6 +128,11 @@ oracle: build ## compare with what PostgreSQL did in measured cases, if ORACLE h
 			python3 $(ORACLE)/eval.py --pawl bin/pawl --mode $$mode --pg $$major --cases .cache/oracle-$$major.jsonl --show $(SHOW); \
 		done; \
 	done
+
+.PHONY: lint-cases
+lint-cases: build ## compare pawl lint with measured cases, if LINTCASES has them
+	@[ -f $(LINTCASES)/cases-dev.jsonl ] || { echo 'the measured cases are not part of this repository: set LINTCASES to a folder with cases-dev.jsonl and base.sql' >&2; exit 1; }
+	go run ./internal/tools/lintcases $(CURDIR)/bin/pawl $(LINTCASES)/cases-dev.jsonl $(LINTCASES)/base.sql
 
 .PHONY: image
 image: ## build the container image as IMAGE

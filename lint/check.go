@@ -141,7 +141,7 @@ func (l *Linter) Check(s *Source) []Finding {
 
 func (l *Linter) count(f *File, out []Finding) {
 	l.summary.Files++
-	l.summary.Statements += len(f.Source.File.Statements)
+	l.summary.Statements += len(f.File.Statements)
 	for _, s := range f.Assessment.Statements {
 		if slices.ContainsFunc(s.Operations, func(op phases.AssessedOperation) bool { return op.Kind == phases.Opaque }) {
 			l.summary.Unread++
@@ -170,7 +170,7 @@ func (f *File) see(statement, number int, op *phases.AssessedOperation) {
 		return
 	}
 	o := &Op{AssessedOperation: op, File: f, Statement: statement, number: number, place: op.Span}
-	whole := f.Source.File.Statements[statement].Span
+	whole := f.File.Statements[statement].Span
 	if op.Span.Start.Offset < whole.Start.Offset || op.Span.End.Offset > whole.End.Offset {
 		// What a function's body does is told where it is called.
 		o.place = whole
@@ -183,11 +183,11 @@ func (f *File) see(statement, number int, op *phases.AssessedOperation) {
 		if r.When != nil && !r.When(o) {
 			continue
 		}
-		if r.Contract && f.Source.declared() {
+		if r.Contract && f.declared() {
 			continue
 		}
 		c := candidate{rule: i, statement: statement, operation: number, Finding: Finding{
-			Rule: r.Name, Severity: f.severities[i], Path: f.Source.File.Path, Span: o.place, Phase: op.Phase,
+			Rule: r.Name, Severity: f.severities[i], Path: f.File.Path, Span: o.place, Phase: op.Phase,
 		}}
 		c.Message = o.say(r)
 		c.Help = o.advise(r)
@@ -210,7 +210,7 @@ func (f *File) settle() {
 func (f *File) Report(statement int, span phases.Span, phase phases.Phase, message, help string, edits ...Edit) {
 	r := &f.linter.rules[f.rule]
 	f.found = append(f.found, candidate{rule: f.rule, statement: statement, operation: -1, Finding: Finding{
-		Rule: r.Name, Severity: f.severities[f.rule], Path: f.Source.File.Path, Span: span, Phase: phase, Message: message,
+		Rule: r.Name, Severity: f.severities[f.rule], Path: f.File.Path, Span: span, Phase: phase, Message: message,
 		Help: cmp.Or(help, r.Help), Edits: edits,
 	}})
 }

@@ -13,18 +13,18 @@ import (
 
 // replaceIn gives the edit that replaces the first match of a pattern in the operation's statement.
 func (o *Op) replaceIn(pattern *regexp.Regexp, with string) []Edit {
-	s := &o.File.Source.File.Statements[o.Statement]
+	s := &o.File.File.Statements[o.Statement]
 	m := pattern.FindStringSubmatchIndex(s.Text)
 	if m == nil || o.place != s.Span {
 		return nil
 	}
 	text := pattern.ExpandString(nil, with, s.Text, m)
-	return []Edit{{Path: o.File.Source.File.Path, Start: s.Span.Start.Offset + m[0], End: s.Span.Start.Offset + m[1], Text: string(text)}}
+	return []Edit{{Path: o.File.File.Path, Start: s.Span.Start.Offset + m[0], End: s.Span.Start.Offset + m[1], Text: string(text)}}
 }
 
 // alone reports whether the statement is the only one of its file, so that it may be one that PostgreSQL refuses in a transaction.
 func (o *Op) alone() bool {
-	s := o.File.Source.File.Statements
+	s := o.File.File.Statements
 	return len(s) == 1 && len(s[0].Operations) == 1 && !o.File.Wraps && o.File.Options.Transactions != Always && !o.Flags.Has(phases.Cascade)
 }
 
@@ -64,15 +64,15 @@ func fixRefresh(o *Op) []Edit {
 
 // fixDroppedProof makes two statements of SET NOT NULL and the drop of the CHECK behind it.
 func fixDroppedProof(o *Op) []Edit {
-	s := &o.File.Source.File.Statements[o.Statement]
+	s := &o.File.File.Statements[o.Statement]
 	if len(s.Operations) != 2 || s.Operations[0].Kind != "set_not_null" || s.Operations[1].Kind != "drop_constraint" {
 		return nil
 	}
 	first, second := s.Operations[0].Span, s.Operations[1].Span
-	between := o.File.Source.File.Text[first.End.Offset:max(first.End.Offset, second.Start.Offset)]
+	between := o.File.File.Text[first.End.Offset:max(first.End.Offset, second.Start.Offset)]
 	if strings.TrimSpace(between) != "," || first.Start.Offset <= s.Span.Start.Offset {
 		return nil
 	}
-	head := o.File.Source.File.Text[s.Span.Start.Offset:first.Start.Offset]
-	return []Edit{{Path: o.File.Source.File.Path, Start: first.End.Offset, End: second.Start.Offset, Text: ";\n" + head}}
+	head := o.File.File.Text[s.Span.Start.Offset:first.Start.Offset]
+	return []Edit{{Path: o.File.File.Path, Start: first.End.Offset, End: second.Start.Offset, Text: ";\n" + head}}
 }

@@ -9,11 +9,11 @@ var chain = regexp.MustCompile(`(?i)\band\s+chain\s*$`)
 
 // group finds out which statements share a transaction. Without BEGIN that is up to who runs the file.
 func (f *File) group() {
-	n := len(f.Source.File.Statements)
+	n := len(f.File.Statements)
 	f.Groups, f.Explicit = make([]int, n), make([]bool, n)
 	open, next := 0, 2
-	for i := range f.Source.File.Statements {
-		s := &f.Source.File.Statements[i]
+	for i := range f.File.Statements {
+		s := &f.File.Statements[i]
 		switch s.Control {
 		case "":
 		case "begin":

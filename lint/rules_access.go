@@ -88,9 +88,9 @@ func (o *Op) makesPolicy() bool {
 	if _, n := o.Relation().RowSecurity(); n > 0 {
 		return true
 	}
-	for i := range o.File.Source.File.Statements {
-		for j := range o.File.Source.File.Statements[i].Operations {
-			op := &o.File.Source.File.Statements[i].Operations[j]
+	for i := range o.File.File.Statements {
+		for j := range o.File.File.Statements[i].Operations {
+			op := &o.File.File.Statements[i].Operations[j]
 			if op.Kind == "create_policy" && op.On.Relation == o.On.Relation {
 				return true
 			}

@@ -206,8 +206,8 @@ func (o *Op) wasNotNull() bool {
 
 // droppedProof gives the CHECK that proves the column and that the same statement drops; empty for none.
 func (o *Op) droppedProof() string {
-	for i := range o.File.Source.File.Statements[o.Statement].Operations {
-		other := &o.File.Source.File.Statements[o.Statement].Operations[i]
+	for i := range o.File.File.Statements[o.Statement].Operations {
+		other := &o.File.File.Statements[o.Statement].Operations[i]
 		if other.Kind != "drop_constraint" {
 			continue
 		}

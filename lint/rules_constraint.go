@@ -149,8 +149,8 @@ var cascading = []phases.Kind{
 func (o *Op) cascades() []string {
 	var out []string
 	r := o.Relation()
-	switch {
-	case o.On.Kind == phases.Column:
+	switch o.On.Kind {
+	case phases.Column:
 		for _, v := range r.ViewsOf(o.On.Column) {
 			out = append(out, string(v.Kind)+" "+v.String())
 		}
@@ -197,7 +197,7 @@ func (o *Op) spentProof() bool {
 
 // setsNotNull reports whether the same statement makes a column NOT NULL.
 func (o *Op) setsNotNull(column string) bool {
-	return slices.ContainsFunc(o.File.Source.File.Statements[o.Statement].Operations, func(op phases.Operation) bool {
+	return slices.ContainsFunc(o.File.File.Statements[o.Statement].Operations, func(op phases.Operation) bool {
 		return op.Kind == "set_not_null" && op.On.Column == column
 	})
 }

@@ -52,7 +52,7 @@ var dataRules = []Rule{
 	{
 		Name: "columnless-insert", Severity: Off, Kinds: kinds("insert", "insert_select", "upsert", "upsert_select"),
 		When: func(o *Op) bool {
-			return o.Existing() && len(o.Names) == 0 && !defaultValues.MatchString(o.File.Source.File.Statements[o.Statement].Text)
+			return o.Existing() && len(o.Names) == 0 && !defaultValues.MatchString(o.File.File.Statements[o.Statement].Text)
 		},
 		Summary: "INSERT without a list of columns",
 		Message: "without a list of columns this means other columns as soon as {table} gets one more",
@@ -67,7 +67,7 @@ func (o *Op) unfiltered() bool {
 	if o.Kind == "update_all" || o.Kind == "delete_all" {
 		return true
 	}
-	return tautology.MatchString(strings.TrimSpace(o.File.Source.File.Statements[o.Statement].Text))
+	return tautology.MatchString(strings.TrimSpace(o.File.File.Statements[o.Statement].Text))
 }
 
 // tautology is a WHERE that holds for every row, at the end of a statement.
@@ -75,14 +75,14 @@ var tautology = regexp.MustCompile(`(?is)\bwhere\s+(\(?\s*true\s*\)?|\(?\s*(\d+)
 
 // isBackfill reports whether the statement runs in batches: it has the directive.
 func (o *Op) isBackfill() bool {
-	return slices.ContainsFunc(o.File.Source.File.Statements[o.Statement].Directives, func(d phases.Directive) bool { return d.Name == "backfill" })
+	return slices.ContainsFunc(o.File.File.Statements[o.Statement].Directives, func(d phases.Directive) bool { return d.Name == "backfill" })
 }
 
 var limited = regexp.MustCompile(`(?is)\blimit\s+\d+\b`)
 
 // bounded reports whether the statement says itself how many rows it changes at most: by a LIMIT, or a range of a key.
 func (o *Op) bounded() bool {
-	text := o.File.Source.File.Statements[o.Statement].Text
+	text := o.File.File.Statements[o.Statement].Text
 	if limited.MatchString(text) {
 		return true
 	}

@@ -121,7 +121,7 @@ func (o *Op) newIndex() bool {
 
 // refusedDrop says which form of DROP INDEX CONCURRENTLY PostgreSQL lacks; empty where it has it.
 func (o *Op) refusedDrop() string {
-	operations := o.File.Source.File.Statements[o.Statement].Operations
+	operations := o.File.File.Statements[o.Statement].Operations
 	switch {
 	case len(operations) > 1 && operations[0].On != o.On:
 		// Said once for the statement.

@@ -39,13 +39,13 @@ var opaqueRules = []Rule{
 
 // assumed reports whether the statement says itself what it does.
 func (o *Op) assumed() bool {
-	return slices.ContainsFunc(o.File.Source.File.Statements[o.Statement].Directives, func(d phases.Directive) bool { return d.Name == "assume" && d.Reason != "" })
+	return slices.ContainsFunc(o.File.File.Statements[o.Statement].Directives, func(d phases.Directive) bool { return d.Name == "assume" && d.Reason != "" })
 }
 
 // misspelt reports whether the statement is opaque because it cannot be read, which syntax-error says already.
 func (o *Op) misspelt() bool {
-	span := o.File.Source.File.Statements[o.Statement].Span
-	return slices.ContainsFunc(o.File.Source.File.Problems, func(p phases.Problem) bool {
+	span := o.File.File.Statements[o.Statement].Span
+	return slices.ContainsFunc(o.File.File.Problems, func(p phases.Problem) bool {
 		return (p.Code == phases.SyntaxProblem || p.Code == phases.EncodingProblem) && p.Span.Start.Offset >= span.Start.Offset && p.Span.Start.Offset <= span.End.Offset
 	})
 }
@@ -55,14 +55,14 @@ var placeholder = regexp.MustCompile(`\$\{\w+\}|\{\{.*\}\}|%\(\w+\)s`)
 // problems reports what the parser noted.
 func problems(code phases.ProblemCode) func(*File) {
 	return func(f *File) {
-		for i := range f.Source.File.Problems {
-			p := &f.Source.File.Problems[i]
+		for i := range f.File.Problems {
+			p := &f.File.Problems[i]
 			if p.Code != code {
 				continue
 			}
 			help := p.Hint
 			if code == phases.SyntaxProblem && help == "" {
-				line := f.Source.File.Text[p.Span.Start.Offset-min(p.Span.Start.Offset, 40):]
+				line := f.File.Text[p.Span.Start.Offset-min(p.Span.Start.Offset, 40):]
 				if m := placeholder.FindString(line[:min(len(line), 120)]); m != "" && !strings.Contains(m, "\n") {
 					help = m + " is filled in by another tool before PostgreSQL sees it: lint the text that it makes"
 				}

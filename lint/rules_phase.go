@@ -74,7 +74,7 @@ func mixed(f *File) {
 		for j := range f.Assessment.Statements[i].Operations {
 			op := &f.Assessment.Statements[i].Operations[j]
 			if takesSurely(op) {
-				f.Report(i, f.Source.File.Statements[i].Span, phases.Contract, "this takes something from deployed code, and other statements of the file add something: the gate holds the whole file for it", "")
+				f.Report(i, f.File.Statements[i].Span, phases.Contract, "this takes something from deployed code, and other statements of the file add something: the gate holds the whole file for it", "")
 				return
 			}
 		}
@@ -98,7 +98,7 @@ func (f *File) brings() bool {
 var versionPattern = regexp.MustCompile(`^[VvR]?(\d+)(?:[._]\d+)*[_-]`)
 
 func duplicate(f *File) {
-	name := strings.ReplaceAll(f.Source.File.Path, `\`, "/")
+	name := strings.ReplaceAll(f.File.Path, `\`, "/")
 	m := versionPattern.FindStringSubmatch(path.Base(name))
 	if m == nil || f.Down {
 		return
@@ -117,8 +117,8 @@ func duplicate(f *File) {
 
 func (f *File) backfills() []int {
 	var out []int
-	for i := range f.Source.File.Statements {
-		if slices.ContainsFunc(f.Source.File.Statements[i].Directives, func(d phases.Directive) bool { return d.Name == "backfill" }) {
+	for i := range f.File.Statements {
+		if slices.ContainsFunc(f.File.Statements[i].Directives, func(d phases.Directive) bool { return d.Name == "backfill" }) {
 			out = append(out, i)
 		}
 	}
@@ -130,9 +130,9 @@ func crowdedBackfill(f *File) {
 	if len(list) == 0 {
 		return
 	}
-	for i := range f.Source.File.Statements {
-		if i != list[0] && f.Source.File.Statements[i].Control == "" && !settles(&f.Assessment.Statements[i]) {
-			f.Report(i, f.Source.File.Statements[i].Span, f.Assessment.Statements[i].Phase, "a backfill runs in batches after the file is done: what else the file does does not wait for it", "")
+	for i := range f.File.Statements {
+		if i != list[0] && f.File.Statements[i].Control == "" && !settles(&f.Assessment.Statements[i]) {
+			f.Report(i, f.File.Statements[i].Span, f.Assessment.Statements[i].Phase, "a backfill runs in batches after the file is done: what else the file does does not wait for it", "")
 			return
 		}
 	}
@@ -147,12 +147,12 @@ func unresumable(f *File) {
 			case "update_all":
 				message = "without a WHERE that finds the rows still to do, a batch that is repeated after a crash changes its rows twice"
 			case "insert", "insert_select":
-				if !resumes.MatchString(f.Source.File.Statements[i].Text) {
+				if !resumes.MatchString(f.File.Statements[i].Text) {
 					message = "a batch that is repeated after a crash inserts its rows twice"
 				}
 			}
 			if message != "" {
-				f.Report(i, f.Source.File.Statements[i].Span, op.Phase, message, "")
+				f.Report(i, f.File.Statements[i].Span, op.Phase, message, "")
 			}
 		}
 	}
@@ -166,7 +166,7 @@ func undeclared(f *File) {
 	}
 	for i := range f.Assessment.Statements {
 		if f.Assessment.Statements[i].Phase == phases.Contract {
-			f.Report(i, f.Source.File.Statements[i].Span, phases.Contract, "this file is a contract and does not say so", "", Edit{Path: f.Source.File.Path, Start: f.Source.File.Statements[i].Span.Start.Offset, End: f.Source.File.Statements[i].Span.Start.Offset, Text: "-- pawl:phase contract\n"})
+			f.Report(i, f.File.Statements[i].Span, phases.Contract, "this file is a contract and does not say so", "", Edit{Path: f.File.Path, Start: f.File.Statements[i].Span.Start.Offset, End: f.File.Statements[i].Span.Start.Offset, Text: "-- pawl:phase contract\n"})
 			return
 		}
 	}

@@ -91,7 +91,7 @@ func ofType(name, what, message, help string, match func(phases.TypeName) bool) 
 // ofType names the first column of the operation whose type matches; empty for none.
 func (o *Op) ofType(match func(phases.TypeName) bool, serial bool) string {
 	test := func(c *phases.ColumnDef) bool { return match(c.Type) || serial && c.Serial }
-	if c := o.AssessedOperation.Column; c != nil && test(c) {
+	if c := o.Column; c != nil && test(c) {
 		return c.Name
 	}
 	if t := o.AssessedOperation.Table; t != nil {
@@ -136,9 +136,9 @@ func (o *Op) keyless() bool {
 
 // keyedLater reports whether a later statement of the file adds the primary key, as pg_dump writes it.
 func (o *Op) keyedLater() bool {
-	for i := o.Statement + 1; i < len(o.File.Source.File.Statements); i++ {
-		for j := range o.File.Source.File.Statements[i].Operations {
-			op := &o.File.Source.File.Statements[i].Operations[j]
+	for i := o.Statement + 1; i < len(o.File.File.Statements); i++ {
+		for j := range o.File.File.Statements[i].Operations {
+			op := &o.File.File.Statements[i].Operations[j]
 			if strings.HasPrefix(string(op.Kind), "add_primary_key") && op.On.Relation == o.On.Relation {
 				return true
 			}
@@ -151,7 +151,7 @@ func (o *Op) quoted() string {
 	plain := func(name string) bool {
 		for i := range len(name) {
 			c := name[i]
-			if !(c >= 'a' && c <= 'z' || c == '_' || i > 0 && c >= '0' && c <= '9') {
+			if (c < 'a' || c > 'z') && c != '_' && (i == 0 || c < '0' || c > '9') {
 				return false
 			}
 		}
@@ -173,8 +173,8 @@ func (o *Op) quoted() string {
 
 func repeatedAlter(f *File) {
 	last := ""
-	for i := range f.Source.File.Statements {
-		s := &f.Source.File.Statements[i]
+	for i := range f.File.Statements {
+		s := &f.File.Statements[i]
 		table := ""
 		if len(s.Operations) > 0 && len(s.Text) > 11 && strings.EqualFold(strings.Join(strings.Fields(s.Text[:12])[:min(2, len(strings.Fields(s.Text[:12])))], " "), "alter table") {
 			op := &s.Operations[0]

@@ -106,7 +106,7 @@ func (f *File) refused(match func(*phases.AssessedOperation) bool) {
 		for j := range f.Assessment.Statements[i].Operations {
 			op := &f.Assessment.Statements[i].Operations[j]
 			if op.Effect.NoTx && match(op) {
-				f.Report(i, f.Source.File.Statements[i].Span, op.Phase, "PostgreSQL refuses this in a transaction: "+op.Summary+", and has to commit in between", "")
+				f.Report(i, f.File.Statements[i].Span, op.Phase, "PostgreSQL refuses this in a transaction: "+op.Summary+", and has to commit in between", "")
 				break
 			}
 		}
@@ -115,7 +115,7 @@ func (f *File) refused(match func(*phases.AssessedOperation) bool) {
 
 // addsInSame reports whether the same ALTER TABLE adds the constraint that it validates.
 func (o *Op) addsInSame() bool {
-	return slices.ContainsFunc(o.File.Source.File.Statements[o.Statement].Operations, func(op phases.Operation) bool {
+	return slices.ContainsFunc(o.File.File.Statements[o.Statement].Operations, func(op phases.Operation) bool {
 		return strings.HasSuffix(string(op.Kind), "_not_valid") && (op.On.Name == o.On.Name || op.Constraint != nil && op.Constraint.Name == o.On.Name)
 	})
 }
@@ -148,8 +148,8 @@ func underLock(rule string) func(*File) {
 								l = other
 							}
 						}
-						f.Report(i, f.Source.File.Statements[i].Span, op.Phase, fmt.Sprintf("this takes as long as there are rows, while the transaction holds %s on %s since line %d, which blocks %s",
-							l.mode, l.relation, f.Source.File.Statements[l.statement].Span.Start.Line, l.mode.Blocks()), "")
+						f.Report(i, f.File.Statements[i].Span, op.Phase, fmt.Sprintf("this takes as long as there are rows, while the transaction holds %s on %s since line %d, which blocks %s",
+							l.mode, l.relation, f.File.Statements[l.statement].Span.Start.Line, l.mode.Blocks()), "")
 						break
 					}
 				}
@@ -200,7 +200,7 @@ func severalTables(f *File) {
 			}
 		}
 		if before > 0 && len(seen) > before {
-			f.Report(i, f.Source.File.Statements[i].Span, f.Assessment.Statements[i].Phase, "the transaction holds a lock on another table when it asks for "+last, "")
+			f.Report(i, f.File.Statements[i].Span, f.Assessment.Statements[i].Phase, "the transaction holds a lock on another table when it asks for "+last, "")
 		}
 	}
 }
@@ -213,7 +213,7 @@ func enumInTransaction(f *File) {
 	}
 	var added []value
 	for i := range f.Assessment.Statements {
-		s := &f.Source.File.Statements[i]
+		s := &f.File.Statements[i]
 		for _, v := range added {
 			if v.group == f.Groups[i] && strings.Contains(s.Text, "'"+strings.ReplaceAll(v.text, "'", "''")+"'") && !slices.ContainsFunc(s.Operations, func(op phases.Operation) bool { return op.Kind == "add_enum_value" }) {
 				f.Report(i, s.Span, f.Assessment.Statements[i].Phase, "PostgreSQL refuses this: '"+v.text+"' was added to "+phases.Object{Schema: v.on.Schema, Name: v.on.Name}.String()+" in the same transaction, and cannot be used before it is committed", "")
@@ -237,8 +237,8 @@ func enumInTransaction(f *File) {
 
 func nested(f *File) {
 	open := f.Wraps || f.Options.Transactions == Always
-	for i := range f.Source.File.Statements {
-		s := &f.Source.File.Statements[i]
+	for i := range f.File.Statements {
+		s := &f.File.Statements[i]
 		switch s.Control {
 		case "begin":
 			if open {
@@ -253,8 +253,8 @@ func nested(f *File) {
 
 func unclosed(f *File) {
 	at := -1
-	for i := range f.Source.File.Statements {
-		s := &f.Source.File.Statements[i]
+	for i := range f.File.Statements {
+		s := &f.File.Statements[i]
 		switch s.Control {
 		case "begin":
 			if at < 0 {
@@ -268,7 +268,7 @@ func unclosed(f *File) {
 		}
 	}
 	if at >= 0 && !f.Wraps {
-		f.Report(at, f.Source.File.Statements[at].Span, phases.Expand, "this transaction is never committed: what the file does is lost, or stays locked for as long as the session lives", "")
+		f.Report(at, f.File.Statements[at].Span, phases.Expand, "this transaction is never committed: what the file does is lost, or stays locked for as long as the session lives", "")
 	}
 }
 
@@ -340,7 +340,7 @@ func disabledTimeout(f *File) {
 			}
 		}
 		if op := strongLock(s); op != nil && off >= 0 {
-			f.Report(off, f.Source.File.Statements[off].Span, op.Phase, fmt.Sprintf("without a lock_timeout the statement in line %d may wait without end, and everybody queues behind it", f.Source.File.Statements[i].Span.Start.Line), "")
+			f.Report(off, f.File.Statements[off].Span, op.Phase, fmt.Sprintf("without a lock_timeout the statement in line %d may wait without end, and everybody queues behind it", f.File.Statements[i].Span.Start.Line), "")
 			off = -1
 		}
 	}
@@ -354,7 +354,7 @@ func setLocal(f *File) {
 		for j := range f.Assessment.Statements[i].Operations {
 			op := &f.Assessment.Statements[i].Operations[j]
 			if op.Kind == "set" && op.Flags.Has(phases.Local) {
-				f.Report(i, f.Source.File.Statements[i].Span, op.Phase, "SET LOCAL does nothing here: it ends with the transaction, and there is none", "")
+				f.Report(i, f.File.Statements[i].Span, op.Phase, "SET LOCAL does nothing here: it ends with the transaction, and there is none", "")
 			}
 		}
 	}
@@ -370,11 +370,11 @@ func missingTimeout(name string) func(*File) {
 					set = ms > 0
 				}
 			}
-			if strings.Contains(f.Source.File.Statements[i].Text, "set_config('"+name+"'") {
+			if strings.Contains(f.File.Statements[i].Text, "set_config('"+name+"'") {
 				set = true
 			}
 			if op := strongLock(s); op != nil && !set {
-				f.Report(i, f.Source.File.Statements[i].Span, op.Phase, "this waits for its lock without a "+name+", and everybody queues behind it", "", Edit{Path: f.Source.File.Path, Start: f.Source.File.Statements[i].Span.Start.Offset, End: f.Source.File.Statements[i].Span.Start.Offset, Text: "SET " + name + " = '300ms';\n"})
+				f.Report(i, f.File.Statements[i].Span, op.Phase, "this waits for its lock without a "+name+", and everybody queues behind it", "", Edit{Path: f.File.Path, Start: f.File.Statements[i].Span.Start.Offset, End: f.File.Statements[i].Span.Start.Offset, Text: "SET " + name + " = '300ms';\n"})
 				return
 			}
 		}
@@ -385,7 +385,7 @@ func longTimeout(f *File) {
 	for i := range f.Assessment.Statements {
 		for j := range f.Assessment.Statements[i].Operations {
 			if ms, ok := setting(&f.Assessment.Statements[i].Operations[j], "lock_timeout"); ok && ms > 2000 {
-				f.Report(i, f.Source.File.Statements[i].Span, phases.Expand, "traffic may stand still for that long: whoever comes after the statement that waits for its lock waits with it", "")
+				f.Report(i, f.File.Statements[i].Span, phases.Expand, "traffic may stand still for that long: whoever comes after the statement that waits for its lock waits with it", "")
 			}
 		}
 	}
@@ -401,7 +401,7 @@ func shortBuild(f *File) {
 				limit = ms
 			}
 			if limit > 0 && op.Effect.Scan && (op.Flags.Has(phases.Concurrently) || takesLong(op) == "validated-under-lock") {
-				f.Report(i, f.Source.File.Statements[i].Span, op.Phase, "this takes as long as there are rows, and is cut short by the statement_timeout set above", "")
+				f.Report(i, f.File.Statements[i].Span, op.Phase, "this takes as long as there are rows, and is cut short by the statement_timeout set above", "")
 				break
 			}
 		}
@@ -422,7 +422,7 @@ func crowded(f *File) {
 			continue
 		}
 		if n++; n == 2 {
-			f.Report(i, f.Source.File.Statements[i].Span, f.Assessment.Statements[i].Phase, "this file cannot be one transaction: a crash between its statements leaves it half done", "")
+			f.Report(i, f.File.Statements[i].Span, f.Assessment.Statements[i].Phase, "this file cannot be one transaction: a crash between its statements leaves it half done", "")
 			return
 		}
 	}

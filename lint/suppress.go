@@ -64,8 +64,8 @@ func (f *File) suppress() []Finding {
 // allowances collects the comments of the file that silence something.
 func (f *File) allowances() []allowance {
 	var out []allowance
-	for i := range f.Source.File.Directives {
-		d := &f.Source.File.Directives[i]
+	for i := range f.File.Directives {
+		d := &f.File.Directives[i]
 		if d.Name != "allow" {
 			continue
 		}
@@ -82,7 +82,7 @@ func (f *File) allowances() []allowance {
 // statementOf finds the statement that a comment speaks for: the one it stands in or right behind, otherwise the next one. In
 // a file without statements it speaks for the file.
 func (f *File) statementOf(at phases.Span) int {
-	list := f.Source.File.Statements
+	list := f.File.Statements
 	next, _ := slices.BinarySearchFunc(list, at.Start.Offset, func(s phases.Statement, offset int) int {
 		if s.Span.End.Offset <= offset {
 			return -1
@@ -102,7 +102,7 @@ var foreignComment = regexp.MustCompile(`--[ \t]*(squawk-ignore(?:-file)?|atlas:
 
 // foreign collects the comments of other linters.
 func (f *File) foreign() []allowance {
-	text := f.Source.File.Text
+	text := f.File.Text
 	if !strings.Contains(text, "squawk-ignore") && !strings.Contains(text, "atlas:nolint") {
 		return nil
 	}
@@ -210,7 +210,7 @@ func (f *File) judgeForeign(a *allowance, report func(rule, message, help string
 
 // deleteLine gives the edit that takes a comment out, with its line where nothing else stands in it.
 func (f *File) deleteLine(s phases.Span) Edit {
-	text := f.Source.File.Text
+	text := f.File.Text
 	start, end := s.Start.Offset, s.End.Offset
 	before := strings.LastIndexByte(text[:start], '\n') + 1
 	after := end
@@ -220,7 +220,7 @@ func (f *File) deleteLine(s phases.Span) Edit {
 	if strings.TrimSpace(text[before:start]) == "" && (after == len(text) || text[after] == '\n') {
 		start, end = before, min(after+1, len(text))
 	}
-	return Edit{Path: f.Source.File.Path, Start: start, End: end}
+	return Edit{Path: f.File.Path, Start: start, End: end}
 }
 
 func (l *Linter) names() []string {

@@ -112,8 +112,8 @@ func (w *textWriter) wrap(prefix, text string) {
 
 // End writes the counts.
 func (w *textWriter) End(s lint.Summary) error {
-	switch {
-	case s.Findings == 0:
+	switch s.Findings {
+	case 0:
 		fmt.Fprintf(w.out, "%s: nothing found", count(s.Files, "file"))
 	default:
 		fmt.Fprintf(w.out, "%s: %s", count(s.Files, "file"), count(s.Findings, "finding"))

@@ -29,7 +29,7 @@ type measured struct {
 func main() {
 	if err := run(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "lintcases:", err)
-		os.Exit(1) //nolint:forbidigo // a tool's own main
+		os.Exit(1)
 	}
 }
 
