@@ -54,6 +54,13 @@ func (g *gatekeeper) judge(ctx context.Context) judge {
 func (g *gatekeeper) decide(ctx context.Context, a *phases.Assessment, change gate.Change) gate.Decision {
 	g.reach.Know(&change)
 	e := g.snapshot.Evidence
+	if g.s.hasLedger {
+		var err error
+		if e, err = g.snapshot.About(ctx, g.s.conn, change.Words()); err != nil {
+			g.err = cmp.Or(g.err, classify(ctx, "read the releases' statements", err))
+			return gate.Decision{}
+		}
+	}
 	if policy := g.m.opts.Policy; !policy.IgnoreRoles && g.s.hasLedger {
 		var err error
 		if e.Strangers, err = evidence.Strangers(ctx, g.s.conn, change.Takes, policy.EnforceRoles); err != nil {

@@ -251,7 +251,7 @@ func (w *walk) from(i int) {
 	use := phases.Take{Object: here, Uses: phases.AnyUse | phases.Omit}
 	for j := range w.r.objects {
 		if _, seen := w.found[j]; !seen {
-			if _, ok := mentioned(&w.r.objects[j], use); ok {
+			if _, ok := w.mentioned(&w.r.objects[j], use); ok {
 				w.visit(j, phases.Reached{Inside: true, Uses: how.Uses})
 			}
 		}
@@ -265,7 +265,7 @@ func (w *walk) body(i int) (phases.Use, bool) {
 	if o.object.Kind != phases.Function {
 		return 0, false
 	}
-	uses, ok := mentioned(o, w.take)
+	uses, ok := w.mentioned(o, w.take)
 	if w.take.Object.Kind != phases.Column || w.take.Uses == phases.Alone {
 		return uses, ok
 	}
@@ -282,13 +282,14 @@ func (w *walk) body(i int) (phases.Use, bool) {
 	return uses, ok
 }
 
-// mentioned gives the affected uses that a function's body makes of what is taken; zero and true for any.
-func mentioned(o *reachable, take phases.Take) (uses phases.Use, ok bool) {
+// mentioned gives the affected uses that a function's body makes of what is taken; zero and true for any. What is added
+// does not wait for SQL of which nobody knows what it is.
+func (w *walk) mentioned(o *reachable, take phases.Take) (uses phases.Use, ok bool) {
 	if o.object.Kind != phases.Function {
 		return 0, false
 	}
 	r := o.body()
-	if r.Dynamic {
+	if r.Dynamic && w.take.Uses != phases.Alone {
 		return 0, true
 	}
 	for _, q := range r.Queries {

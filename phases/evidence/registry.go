@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/bitvault/pawl/phases"
 	"github.com/bitvault/pawl/phases/gate"
 	"github.com/bitvault/pawl/phases/parse"
 )
@@ -210,6 +212,10 @@ type Snapshot struct {
 	LastAcknowledgement int64
 	// At is the database's clock, by which the states were derived: hosts' clocks may differ.
 	At time.Time
+
+	// indexed is true where the ledger knows the words of its statements.
+	indexed bool
+	read    map[string]*phases.Mentions
 }
 
 // States reads the log and derives the state of each release by the database's clock.
@@ -244,7 +250,8 @@ from (select clock_timestamp() as n) now left join pawl.release_event on true or
 	return snapshot, nil
 }
 
-// Load gives the states with the manifests of the eligible releases.
+// Load gives the states, and for the eligible releases their manifests without the statements: those that matter to one
+// change are read by About.
 func Load(ctx context.Context, conn *pgx.Conn, policy gate.Policy) (*Snapshot, error) {
 	snapshot, err := States(ctx, conn, policy)
 	if err != nil {
@@ -275,77 +282,142 @@ func Load(ctx context.Context, conn *pgx.Conn, policy gate.Policy) (*Snapshot, e
 			Manifest: manifests[[2]string{s.Consumer, s.ID}],
 		})
 	}
+	const indexed = `select exists (select from pg_attribute where attrelid = 'pawl.query'::regclass and attname = 'words' and not attisdropped)`
+	if err := conn.QueryRow(ctx, indexed).Scan(&snapshot.indexed); err != nil {
+		return nil, fmt.Errorf("look at the ledger: %w", err)
+	}
 	return snapshot, nil
 }
 
+// manifestsOf reads all of the manifests but their statements, which it counts.
 func manifestsOf(ctx context.Context, conn *pgx.Conn, consumers, releases []string) (map[[2]string]*gate.Manifest, error) {
 	const query = `
-select r.consumer, r.release, r.status, r.reasons, q.sha256, q.text, rq.sites,
-    case row_number() over (partition by r.consumer, r.release order by q.text) when 1 then r.parts end
+select r.consumer, r.release, r.status, r.reasons, r.parts,
+    (select count(*) from pawl.release_query rq where rq.consumer = r.consumer and rq.release = r.release)
 from unnest($1::text[], $2::text[]) as wanted(consumer, release)
 join pawl.release r using (consumer, release)
-left join pawl.release_query rq using (consumer, release)
-left join pawl.query q on q.sha256 = rq.sha256
-where r.status is not null
-order by r.consumer, r.release, q.text`
+where r.status is not null`
 	rows, err := conn.Query(ctx, query, emptyNotNil(consumers), emptyNotNil(releases))
 	if err != nil {
 		return nil, fmt.Errorf("read the manifests: %w", err)
 	}
 	defer rows.Close()
 	found := map[[2]string]*gate.Manifest{}
-	texts := map[string]gate.Query{}
-	rest := map[*gate.Manifest][]storedParts{}
 	for rows.Next() {
 		var consumer, release, status string
-		var reasons []string
-		var sum, text *string
-		var sites, parts []byte
-		if err := rows.Scan(&consumer, &release, &status, &reasons, &sum, &text, &sites, &parts); err != nil {
+		m := &gate.Manifest{}
+		var parts []byte
+		if err := rows.Scan(&consumer, &release, &status, &m.Reasons, &parts, &m.Statements); err != nil {
 			return nil, fmt.Errorf("read the manifests: %w", err)
 		}
-		key := [2]string{consumer, release}
-		m := found[key]
-		if m == nil {
-			m = &gate.Manifest{Complete: status == "complete", Reasons: reasons}
-			found[key] = m
+		m.Complete = status == "complete"
+		var all []storedParts
+		if err := json.Unmarshal(parts, &all); err != nil {
+			return nil, fmt.Errorf("read the manifest of %s %s: %w", consumer, release, err)
 		}
-		if parts != nil {
-			var all []storedParts
-			if err := json.Unmarshal(parts, &all); err != nil {
-				return nil, fmt.Errorf("read the manifest of %s %s: %w", consumer, release, err)
+		for i := range all {
+			if all[i].Count > m.Statements {
+				m.Complete = false
+				m.Reasons = append(m.Reasons, fmt.Sprintf("the ledger has %d of the %d statements that were registered: register the manifest again", m.Statements, all[i].Count))
 			}
-			rest[m] = all
+			all[i].addTo(m)
 		}
-		if sum == nil || text == nil {
+		m.Statements += len(m.Queries)
+		found[[2]string{consumer, release}] = m
+	}
+	return found, rows.Err()
+}
+
+// About gives the evidence with the statements that have one of the words among theirs (gate.Change.Words); nil stands for
+// all statements. The snapshot itself stays as it is.
+func (s *Snapshot) About(ctx context.Context, conn *pgx.Conn, words []string) (gate.Evidence, error) {
+	e := s.Evidence
+	e.Releases = slices.Clone(e.Releases)
+	var consumers, releases []string
+	at := map[[2]string]*gate.Manifest{}
+	for i, r := range e.Releases {
+		if r.Manifest == nil {
 			continue
 		}
-		if HashText(*text) != *sum {
-			m.Complete = false
-			m.Reasons = append(m.Reasons, fmt.Sprintf("the ledger's text for %s does not have this hash", short(*sum)))
+		m := *r.Manifest
+		m.Queries = slices.Clone(m.Queries)
+		e.Releases[i].Manifest = &m
+		at[[2]string{r.Consumer, r.ID}] = &m
+		consumers, releases = append(consumers, r.Consumer), append(releases, r.ID)
+	}
+	if len(at) == 0 {
+		return e, nil
+	}
+	texts, err := s.texts(ctx, conn, words)
+	if err != nil || len(texts) == 0 {
+		return e, err
+	}
+	const query = `
+select rq.consumer, rq.release, rq.sha256, rq.sites
+from pawl.release_query rq join unnest($1::text[], $2::text[]) as wanted(consumer, release) using (consumer, release)
+where rq.sha256 = any ($3::text[])
+order by rq.consumer, rq.release, rq.sha256`
+	rows, err := conn.Query(ctx, query, consumers, releases, slices.Sorted(maps.Keys(texts)))
+	if err != nil {
+		return e, fmt.Errorf("read the statements of the releases: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var key [2]string
+		var sum string
+		var sites []byte
+		if err := rows.Scan(&key[0], &key[1], &sum, &sites); err != nil {
+			return e, fmt.Errorf("read the statements of the releases: %w", err)
 		}
-		q, seen := texts[*sum]
-		if !seen {
-			q = gate.Query{ID: *sum, Text: *text, Mentions: parse.Mentions(*text)}
-			texts[*sum] = q
+		m, q := at[key], texts[sum]
+		if HashText(q.Text) != sum {
+			m.Complete = false
+			m.Reasons = append(slices.Clone(m.Reasons), fmt.Sprintf("the ledger's text for %s does not have this hash", short(sum)))
 		}
 		if err := json.Unmarshal(sites, &q.Sites); err != nil {
-			return nil, fmt.Errorf("read the sites of a statement of %s %s: %w", consumer, release, err)
+			return e, fmt.Errorf("read the sites of a statement of %s %s: %w", key[0], key[1], err)
 		}
 		slices.SortFunc(q.Sites, compareSites)
 		m.Queries = append(m.Queries, q)
 	}
-	for m, all := range rest {
-		statements := len(m.Queries)
-		for i := range all {
-			if all[i].Count > statements {
-				m.Complete = false
-				m.Reasons = append(m.Reasons, fmt.Sprintf("the ledger has %d of the %d statements that were registered: register the manifest again", statements, all[i].Count))
-			}
-			all[i].addTo(m)
-		}
+	return e, rows.Err()
+}
+
+// texts reads the statements that have one of the words, whichever releases send them.
+func (s *Snapshot) texts(ctx context.Context, conn *pgx.Conn, words []string) (map[string]gate.Query, error) {
+	query, args := `select sha256, text from pawl.query`, []any{}
+	if words != nil && s.indexed {
+		// A star stands for a text whose words cannot be told from how it is written.
+		query += ` where words && $1::text[]`
+		args = append(args, append(slices.Clone(words), "*"))
 	}
-	return found, rows.Err()
+	rows, err := conn.Query(ctx, query, args...)
+	if err != nil {
+		return nil, fmt.Errorf("read the statements: %w", err)
+	}
+	defer rows.Close()
+	out := map[string]gate.Query{}
+	for rows.Next() {
+		var sum, text string
+		if err := rows.Scan(&sum, &text); err != nil {
+			return nil, fmt.Errorf("read the statements: %w", err)
+		}
+		out[sum] = gate.Query{ID: sum, Text: text, Mentions: s.mentions(text)}
+	}
+	return out, rows.Err()
+}
+
+// mentions reads a text once, however many changes ask about it.
+func (s *Snapshot) mentions(text string) *phases.Mentions {
+	if s.read == nil {
+		s.read = map[string]*phases.Mentions{}
+	}
+	if m, ok := s.read[text]; ok {
+		return m
+	}
+	m := parse.Mentions(text)
+	s.read[text] = m
+	return m
 }
 
 func short(sum string) string { return sum[:min(12, len(sum))] }

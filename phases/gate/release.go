@@ -107,6 +107,9 @@ type Manifest struct {
 	Complete bool
 	Reasons  []string
 	Queries  []Query
+	// Statements is how many statements the manifest has where Queries are only those that matter; 0 means that Queries are
+	// all.
+	Statements int
 	// Words are all words of the release's source, in lower case, that may name something in a database; nil where they
 	// are not known.
 	Words map[string]bool
