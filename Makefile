@@ -104,6 +104,10 @@ verify: ## fail if go.mod or a generated file is stale
 bench: ## run the benchmarks once: what migrations cost, counted on the server
 	@$(NEED) pg -- $(GOTEST) -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) $(or $(call using,^func Benchmark),./internal/pgtest)
 
+.PHONY: bench-gate
+bench-gate: ## decide with a million statements of 10,000 releases in the ledger
+	@$(NEED) pg -- $(GOTEST) -run '^$$' -bench '^BenchmarkGateLedger$$' -benchtime 3x -v ./integration | grep -E 'Gate|statements|FAIL|panic'
+
 .PHONY: bench-backfill
 bench-backfill: ## move a million rows by a backfill and by one UPDATE: rows/s, log, heap
 	@$(NEED) pg -- $(GOTEST) -run '^$$' -bench '^BenchmarkBackfill$$' -benchtime 1x -v ./integration | grep -E 'rows/s|FAIL|panic'
