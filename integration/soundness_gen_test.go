@@ -16,8 +16,6 @@ type world struct {
 	changes     []string
 
 	tables []*made
-	// extra are tables' own further statements.
-	n int
 }
 
 // sent is a statement of a release with values to try it with, in text form.

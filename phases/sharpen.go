@@ -131,7 +131,7 @@ func (r *rel) fills(c *Catalog, column string) bool {
 // takeTyped takes, with what changes about a type, the columns of that type: their values come and go as parameters and
 // results, which nothing in a statement's text shows.
 func (j *judgement) takeTyped(t *typ) {
-	omit := Certainty(Behaves)
+	omit := Behaves
 	uses := Insert | Update
 	switch j.Kind {
 	case "add_domain_check", "add_domain_check_not_valid":

@@ -31,7 +31,7 @@ func (c Change) Words() []string {
 			return nil
 		}
 		for _, r := range t.Reach {
-			names = append(names, r.Relation, r.Object.Name)
+			names = append(names, r.Relation, r.Name)
 		}
 		named := false
 		for _, name := range names {

@@ -9,25 +9,69 @@ import (
 // assembled takes apart an expression that puts a statement together: its known stretches, and between them holes for
 // names and values, as Template takes them. It fails where any SQL at all may stand in a hole.
 func assembled(expression string) (parts, holes []string, ok bool) {
-	tree, err := parseTree("select " + expression)
-	if err != nil || len(tree.Stmts) != 1 {
-		return nil, nil, false
-	}
-	targets := tree.Stmts[0].Stmt.GetSelectStmt().GetTargetList()
-	if len(targets) != 1 {
-		return nil, nil, false
-	}
-	a := assembly{parts: []string{""}}
-	ok = a.add(targets[0].GetResTarget().GetVal())
+	a, ok := assemble(expression, false)
 	return a.parts, a.holes, ok
 }
 
-type assembly struct{ parts, holes []string }
+// likelyText is the statement with a plain word in each hole, the same word for the same variable: as it most likely reads,
+// if nothing but names and values are put in.
+func likelyText(expression string) (string, bool) {
+	a, ok := assemble(expression, true)
+	if !ok || a.parts[0] == "" {
+		return "", false
+	}
+	var b strings.Builder
+	for i, part := range a.parts {
+		b.WriteString(part)
+		if i < len(a.words) {
+			b.WriteString(a.words[i])
+		}
+	}
+	return b.String(), true
+}
+
+// assemble takes the expression apart. With loose, a hole may also be "text", for any SQL.
+func assemble(expression string, loose bool) (assembly, bool) {
+	a := assembly{parts: []string{""}, loose: loose}
+	tree, err := parseTree("select " + expression)
+	if err != nil || len(tree.Stmts) != 1 {
+		return a, false
+	}
+	targets := tree.Stmts[0].Stmt.GetSelectStmt().GetTargetList()
+	if len(targets) != 1 {
+		return a, false
+	}
+	ok := a.add(targets[0].GetResTarget().GetVal())
+	return a, ok
+}
+
+// assembly is a statement that is put together. Words are plain ones that stand for what the holes hold.
+type assembly struct {
+	parts, holes, words []string
+	loose               bool
+}
 
 func (a *assembly) text(s string) { a.parts[len(a.parts)-1] += s }
 
-func (a *assembly) hole(kind string) {
-	a.holes, a.parts = append(a.holes, kind), append(a.parts, "")
+func (a *assembly) hole(kind string, of *pg.Node) {
+	word := "pawl_hole"
+	if fields := words(of.GetColumnRef().GetFields()); len(fields) > 0 {
+		word += "_" + strings.Join(strings.FieldsFunc(strings.ToLower(strings.Join(fields, "_")), notName), "_")
+	}
+	if kind == "literal" {
+		kind, word = "value", quoteLiteral(word)
+	}
+	a.holes, a.words, a.parts = append(a.holes, kind), append(a.words, word), append(a.parts, "")
+}
+
+func notName(r rune) bool { return r >= 0x80 || !wordRune(r) }
+
+// any is a hole of which nothing is known.
+func (a *assembly) any(n *pg.Node) bool {
+	if a.loose {
+		a.hole("text", n)
+	}
+	return a.loose
 }
 
 // add takes the value of an expression into the statement, as SQL text.
@@ -38,27 +82,30 @@ func (a *assembly) add(n *pg.Node) bool {
 	}
 	if c := n.GetTypeCast(); c != nil {
 		_, name := qualified(words(c.TypeName.GetNames()))
-		return (name == "text" || name == "varchar") && a.add(c.Arg)
+		if name == "text" || name == "varchar" {
+			return a.add(c.Arg)
+		}
+		return a.any(n)
 	}
 	if e := n.GetAExpr(); e != nil && word(first(e.Name)) == "||" {
 		return a.add(e.Lexpr) && a.add(e.Rexpr)
 	}
 	f := n.GetFuncCall()
 	if f == nil {
-		return false
+		return a.any(n)
 	}
 	switch _, name := qualified(words(f.Funcname)); {
 	case name == "quote_ident" && len(f.Args) == 1:
-		a.hole("name")
+		a.hole("name", f.Args[0])
 		return true
 	case (name == "quote_literal" || name == "quote_nullable") && len(f.Args) == 1:
-		a.hole("value")
+		a.hole("literal", f.Args[0])
 		return true
 	case name == "format" && len(f.Args) > 0:
 		pattern, ok := constantValue(f.Args[0])
 		return ok && a.format(pattern, f.Args[1:])
 	}
-	return false
+	return a.any(n)
 }
 
 // format takes in PostgreSQL's function of that name, as the manual's "String Functions" describes it, without widths.
@@ -104,9 +151,9 @@ func (a *assembly) format(pattern string, args []*pg.Node) bool {
 		case verb == 'L' && constant:
 			a.text(quoteLiteral(known))
 		case verb == 'I':
-			a.hole("name")
+			a.hole("name", arg)
 		case verb == 'L':
-			a.hole("value")
+			a.hole("literal", arg)
 		default:
 			return false
 		}

@@ -336,9 +336,27 @@ func (p *plpgsql) execute(rest string) {
 		p.add(p.sqlBody(text))
 		return
 	}
+	if text, ok := likelyText(head); ok {
+		if ops := p.sqlBody(text); onlyMakes(ops) {
+			p.add(ops)
+			return
+		}
+	}
 	op := p.make(phases.Opaque, phases.Object{})
 	op.Text, op.Flags = head, phases.Dynamic
 	p.add([]phases.Operation{op})
+}
+
+// onlyMakes reports whether operations make something new, or set what no code can see, whatever the names in them are.
+func onlyMakes(ops []phases.Operation) bool {
+	for _, op := range ops {
+		switch op.Kind {
+		case "create_table", "create_partition", "create_index", "attach_partition", "set_storage_parameters", "comment":
+		default:
+			return false
+		}
+	}
+	return len(ops) > 0
 }
 
 // constantText works out an expression that comes to the same text whenever it runs: constants joined by ||, and

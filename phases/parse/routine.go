@@ -113,10 +113,36 @@ func (r *Routine) executed(node any) {
 	expression, _ := inner["query"].(string)
 	parts, holes, ok := assembled(expression)
 	if !ok {
-		r.Dynamic = true
+		if m := upkeep(expression); m != nil {
+			r.Queries = append(r.Queries, m)
+		} else {
+			r.Dynamic = true
+		}
 		return
 	}
 	r.Queries = append(r.Queries, Template(parts, holes))
+}
+
+// upkeep reads a statement that begins as one that defines something: it neither reads nor writes rows, so that it can
+// meet only what is named in its known words, and any relation as a whole. Nil stands for other statements.
+func upkeep(expression string) *phases.Mentions {
+	a, ok := assemble(expression, true)
+	if !ok {
+		return nil
+	}
+	verb, _ := cutWord(strings.TrimSpace(a.parts[0]))
+	switch verb {
+	case "create", "alter", "drop", "comment", "grant", "revoke", "analyze", "vacuum", "reindex", "lock", "refresh", "truncate":
+	default:
+		return nil
+	}
+	m := &phases.Mentions{Names: map[string]bool{}, Relations: []phases.RelationMention{{Name: phases.Hole, Uses: phases.Read | phases.Call}}}
+	for _, part := range a.parts {
+		for name := range tokenMentions(part).Names {
+			m.Names[name] = true
+		}
+	}
+	return m
 }
 
 // embedded reads a query, an expression, or an assignment with its target.
