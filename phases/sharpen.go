@@ -232,9 +232,10 @@ func (j *judgement) refusesNull(column string) bool {
 // takeFilled takes, with a trigger, the columns that it fills and that must not be NULL: who leaves them out fails then.
 func (j *judgement) takeFilled() {
 	columns, known := j.filledColumns()
-	if !known || len(columns) == 0 {
+	if !known {
 		return
 	}
+	// Without a column that must be filled nothing fails for want of the trigger, unless by the values.
 	j.Takes = []Take{{
 		Object: j.qualify(Object{Kind: Table, Schema: j.On.Schema, Relation: j.On.Relation}),
 		Uses:   Insert | Update | Delete, Certainty: Behaves,
@@ -246,13 +247,13 @@ func (j *judgement) takeFilled() {
 }
 
 // filledColumns gives the columns without a default that must not be NULL and that the body of the trigger's function
-// names; known is false where the function's body is not known.
+// names; known is false where the trigger or its function's body is not known.
 func (j *judgement) filledColumns() (columns []string, known bool) {
-	known = true
 	for _, t := range j.rel.triggers {
 		if t.rule || j.On.Name != "" && t.name != j.On.Name {
 			continue
 		}
+		known = true
 		f := j.c.fn(Object{Kind: Function, Schema: t.Function.Schema, Name: t.Function.Name})
 		if f == nil || t.Instead {
 			return nil, false

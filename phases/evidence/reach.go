@@ -249,6 +249,9 @@ func (w *walk) from(i int) {
 		return
 	}
 	use := phases.Take{Object: here, Uses: phases.AnyUse | phases.Omit}
+	if how.Writes && !function {
+		use.Uses = phases.Insert | phases.Omit | phases.Update | phases.Delete
+	}
 	for j := range w.r.objects {
 		if _, seen := w.found[j]; !seen {
 			if _, ok := w.mentioned(&w.r.objects[j], use); ok {

@@ -29,6 +29,9 @@ func mentions(text string, counted bool) *phases.Mentions {
 		typed:    map[string]bool{},
 		stars:    map[string]bool{},
 		spread:   map[string]bool{},
+
+		spreading: map[*pg_query.ColumnRef]bool{},
+
 		owners:   map[string]map[string]bool{},
 		anywhere: map[string]bool{},
 	}
@@ -56,11 +59,13 @@ type mentionWalk struct {
 	// stars are the relations of which all columns are used, spread those of them under a star proper, counted is set by a
 	// place where the number of columns counts; owners are the relations that each name may be a column of,
 	// and anywhere the names that may be a column of any.
-	stars    map[string]bool
-	spread   map[string]bool
-	counted  bool
-	owners   map[string]map[string]bool
-	anywhere map[string]bool
+	stars   map[string]bool
+	spread  map[string]bool
+	counted bool
+	// spreading are the column references in places where a star is so many columns.
+	spreading map[*pg_query.ColumnRef]bool
+	owners    map[string]map[string]bool
+	anywhere  map[string]bool
 	// references are the column references that need all aliases to be known.
 	references []reference
 }
@@ -84,6 +89,8 @@ func (l *level) all() []string {
 type reference struct {
 	parts []string
 	level *level
+	// spread is true for a star that stands for so many columns, and not for a row.
+	spread bool
 }
 
 // column notes a name that may be of a column of the level's relations.
@@ -102,6 +109,17 @@ func (w *mentionWalk) own(name string, relations []string) {
 	}
 	for _, r := range relations {
 		w.owners[name][r] = true
+	}
+}
+
+// spreadsAt notes that a star in this place is so many columns.
+func (w *mentionWalk) spreadsAt(n *pg_query.Node) {
+	c := n.GetColumnRef()
+	if i := n.GetAIndirection(); i != nil {
+		c = i.Arg.GetColumnRef()
+	}
+	if c != nil {
+		w.spreading[c] = true
 	}
 }
 
@@ -225,6 +243,11 @@ func (w *mentionWalk) walk(m protoreflect.Message) {
 		w.counted = w.counted || node.Op != pg_query.SetOperation_SETOP_NONE
 		w.within(w.relationsIn(node.FromClause), func() { w.outputNames(node) })
 		return
+	case *pg_query.RowExpr:
+		for _, n := range node.Args {
+			w.spreadsAt(n)
+		}
+		w.counted = true
 	case *pg_query.SubLink:
 		w.counted = w.counted || node.SubLinkType != pg_query.SubLinkType_EXISTS_SUBLINK
 	case *pg_query.ColumnRef:
@@ -331,6 +354,7 @@ func (w *mentionWalk) outputNames(s *pg_query.SelectStmt) {
 	for _, t := range s.TargetList {
 		if r := t.GetResTarget(); r != nil {
 			outputs[r.Name] = r.Name != ""
+			w.spreadsAt(r.Val)
 			w.children(r.ProtoReflect(), "")
 		} else {
 			w.walk(t.ProtoReflect())
@@ -485,7 +509,7 @@ func (w *mentionWalk) columnRef(c *pg_query.ColumnRef) {
 		}
 	}
 	if len(parts) > 0 {
-		w.references = append(w.references, reference{parts, w.level})
+		w.references = append(w.references, reference{parts, w.level, w.spreading[c]})
 	}
 }
 
@@ -533,7 +557,9 @@ func (w *mentionWalk) resolve(r reference) {
 			w.out.Star = w.out.Star || name == ""
 		case name == "":
 			w.star(r.level.relations)
-			w.spreads(r.level.relations)
+			if r.spread {
+				w.spreads(r.level.relations)
+			}
 			w.star(slices.Collect(maps.Keys(w.typed)))
 		default:
 			w.own(name, around)
@@ -553,7 +579,9 @@ func (w *mentionWalk) resolve(r reference) {
 		w.own(qualifier, around)
 	case name == "":
 		w.star(relations)
-		w.spreads(relations)
+		if r.spread {
+			w.spreads(relations)
+		}
 	default:
 		w.own(name, relations)
 		if rowFunctions[name] {
