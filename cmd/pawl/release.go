@@ -183,7 +183,7 @@ func (a *app) listReleases(ctx context.Context, m *migrate.Migrator) error {
 			if m == nil {
 				manifest = "MISSING"
 			} else {
-				manifest += fmt.Sprintf(", %d statements", len(m.Queries))
+				manifest += fmt.Sprintf(", %d statements", m.Count())
 			}
 		}
 		holds := make([]string, 0, 1)

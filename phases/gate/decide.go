@@ -348,7 +348,7 @@ func (d *Decision) release(change Change, r Release, evidence Evidence) {
 		f.Next = "settle the call sites that it lists and register the manifest again; or answer for it: " + ackCommand(change, r.Consumer)
 		d.add(f)
 	}
-	d.Checked.Statements += max(len(r.Manifest.Queries), r.Manifest.Statements)
+	d.Checked.Statements += r.Manifest.Count()
 	for _, q := range r.Manifest.Queries {
 		for _, f := range query(change, r, q, evidence) {
 			f.Consumer, f.Release, f.Why, f.Since, f.Until = r.Consumer, r.ID, r.Why, r.Since, r.Until

@@ -115,6 +115,9 @@ type Manifest struct {
 	Words map[string]bool
 }
 
+// Count is how many statements the manifest has, those that do not matter included.
+func (m *Manifest) Count() int { return max(len(m.Queries), m.Statements) }
+
 // Release is one build of a consumer. A nil Manifest means that nothing is known of what it sends.
 type Release struct {
 	Consumer, ID string
