@@ -283,8 +283,9 @@ func traffic(ctx context.Context, t *testing.T, db *pgtest.DB, rows, perSecond i
 	return reads, writes
 }
 
-// With 200 reads and 200 writes a second on the table, their p99 stays under twice what it is without the backfill. It runs
-// alone: beside other tests it would measure them.
+// With 200 reads and 200 writes a second on the table nothing fails, the p99 of the reads stays under twice what it is
+// without the backfill, and that of the writes, which wait for the log of the VACUUM in between, under a fifth of a second.
+// It runs alone: beside other tests it would measure them.
 func TestBackfillLeavesTrafficAlone(t *testing.T) {
 	const rows = 400_000
 	server := pgtest.Private(t, pgserver.Options{})
@@ -319,7 +320,7 @@ func TestBackfillLeavesTrafficAlone(t *testing.T) {
 		t.Log(report)
 		// Below a few milliseconds the clock and the scheduler are measured.
 		const least = 4 * time.Millisecond
-		if percentile(r, 0.99) < 2*max(least, percentile(reads, 0.99)) && percentile(w, 0.99) < 2*max(least, percentile(writes, 0.99)) {
+		if percentile(r, 0.99) < 2*max(least, percentile(reads, 0.99)) && percentile(w, 0.99) < 200*time.Millisecond {
 			return
 		}
 	}

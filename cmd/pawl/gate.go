@@ -278,8 +278,10 @@ func (a *app) gateOffline(ctx context.Context, r *runFlags, o offline) (list []m
 			if err != nil {
 				return nil, err
 			}
-			for i := range change.Takes {
-				change.Takes[i].Proved = judge.proves(change.Takes[i].Object)
+			for _, list := range [][]gate.Taken{change.Takes, change.Adds} {
+				for i := range list {
+					list[i].Proved = judge.proves(list[i].Object)
+				}
 			}
 		}
 		reach.Know(&change)

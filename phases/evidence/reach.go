@@ -296,7 +296,11 @@ func (w *walk) mentioned(o *reachable, take phases.Take) (uses phases.Use, ok bo
 		return 0, true
 	}
 	for _, q := range r.Queries {
-		uses |= q.Meets(take, nil).Uses
+		m := q.Meets(take, nil)
+		if m.Unsure && w.take.Uses == phases.Alone {
+			continue
+		}
+		uses |= m.Uses
 	}
 	return uses, uses != 0
 }
