@@ -132,7 +132,7 @@ insert into pawl.event (kind, version, detail, pawl_version) select 'backfill do
 		return classify(ctx, "store that the backfill is done", err)
 	}
 	// A row of old code may come after a pass has fixed its end: only several passes without one tell.
-	const barren = 300
+	const barren = 40
 	if b.RowsChanged == 0 && b.Pass > barren {
 		return &RefusedError{
 			Message: fmt.Sprintf("backfill %s: nothing is left that the statement would change, and its done query is still false", b.Name),
