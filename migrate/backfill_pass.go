@@ -131,9 +131,13 @@ insert into pawl.event (kind, version, detail, pawl_version) select 'backfill do
 		_, err := s.conn.Exec(ctx, query, string(b.Version), b.Pass, b.RowsChanged, run.m.opts.PawlVersion)
 		return classify(ctx, "store that the backfill is done", err)
 	}
-	// A row of old code may come after a pass has fixed its end: only several passes without one tell.
-	const barren = 40
-	if b.RowsChanged == 0 && b.Pass > barren {
+	// A row of old code may come after a pass has fixed its end, so one pass that found nothing does not tell. A query that
+	// follows from the statement's own condition is given longer, for the two cannot disagree.
+	passes := 40
+	if b.DoneQuery != run.def.Done {
+		passes = 5
+	}
+	if b.RowsChanged == 0 && b.Pass > passes {
 		return &RefusedError{
 			Message: fmt.Sprintf("backfill %s: nothing is left that the statement would change, and its done query is still false", b.Name),
 			Hint:    "the two do not agree: " + b.DoneQuery,
