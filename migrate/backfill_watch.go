@@ -86,16 +86,17 @@ func (run *backfillRun) watch(ctx context.Context, s *session) error {
 	if (now == "") == (before == "") {
 		return nil
 	}
-	kind := "backfill waits"
+	// What is told stands in the ledger already.
+	kind, told := "backfill waits", Event(BackfillWaits{b, now})
 	if now == "" {
-		kind = "backfill goes on"
-		run.m.opts.OnEvent(BackfillGoesOn{b})
-	} else {
-		run.m.opts.OnEvent(BackfillWaits{b, now})
+		kind, told = "backfill goes on", BackfillGoesOn{b}
 	}
 	const event = `insert into pawl.event (kind, version, detail, pawl_version) values ($1, $2, jsonb_build_object('why', $3::text), $4)`
-	_, err := s.conn.Exec(ctx, event, kind, string(b.Version), now, run.m.opts.PawlVersion)
-	return classify(ctx, "store what the backfill waits for", err)
+	if _, err := s.conn.Exec(ctx, event, kind, string(b.Version), now, run.m.opts.PawlVersion); err != nil {
+		return classify(ctx, "store what the backfill waits for", err)
+	}
+	run.m.opts.OnEvent(told)
+	return nil
 }
 
 func (run *backfillRun) limitedBy() string {
