@@ -96,7 +96,8 @@ func TestMessagesAndTransactions(t *testing.T) {
 	t.Parallel()
 	messages, transactions, n := countThousand(t)
 	require.LessOrEqual(t, float64(messages), 1.2*float64(n))
-	require.LessOrEqual(t, float64(transactions), 1.1*float64(n))
+	// Those by which the session beside it looks for blockers come by the clock: a slow machine has more of them.
+	require.LessOrEqual(t, float64(transactions), 1.2*float64(n))
 }
 
 // BenchmarkThousand prints the messages and transactions per migration of a fresh run.
