@@ -16,6 +16,9 @@ type Options struct {
 	Transactions Transactions
 	// Config says which rules look where.
 	Config Config
+	// StoppedUse gives the place, such as store.go:8, of a use of the object that the branch takes out of the code; empty for none. Nil
+	// where the code is not compared.
+	StoppedUse func(phases.Object) string
 }
 
 // Linter judges files in their order: each against the schema that the earlier ones left.
@@ -123,6 +126,9 @@ func (l *Linter) Check(s *Source) []Finding {
 	f := &File{Source: s, Catalog: l.catalog, Options: &l.options, linter: l, severities: l.severities}
 	if l.perPath {
 		f.severities, _ = l.options.Config.severities(s.File.Path)
+	}
+	if s.Change != nil && s.Change.Kind != Added {
+		return l.checkApplied(f)
 	}
 	f.group()
 	f.Assessment = l.catalog.AssessEach(s.File, f.see)

@@ -68,8 +68,25 @@ func Blocks(page string) []Block {
 	return out
 }
 
-// fileLine is the line that begins a file in a block of several.
-var fileLine = regexp.MustCompile(`^-- (\d+_\w+\.sql)$`)
+// fileLine is the line that begins a file in a block of several. Behind the name stands what a branch does with it.
+var fileLine = regexp.MustCompile(`^-- (\d+_\w+\.sql)(?: \((on main|edited|deleted)\))?$`)
+
+// Fates gives what a branch does with each of the block's files: on main, edited, deleted, or empty for one that it adds. Nil for a
+// block that compares nothing.
+func (b Block) Fates() []string {
+	var out []string
+	any := false
+	for line := range strings.SplitSeq(b.Text, "\n") {
+		if m := fileLine.FindStringSubmatch(strings.TrimSpace(line)); m != nil {
+			out = append(out, m[2])
+			any = any || m[2] != ""
+		}
+	}
+	if !any {
+		return nil
+	}
+	return out
+}
 
 // Files cuts a block into the files that it writes out; one that names none is a file of its own.
 func (b Block) Files() (names, texts []string) {

@@ -36,6 +36,8 @@ type Rule struct {
 	Fix func(*Op) []Edit
 	// File looks at a whole file after its operations were judged.
 	File func(*File)
+	// Applied marks rules of File about what became of a migration that may be applied already.
+	Applied bool
 	// Group tells rules of one family apart from others in lists and documentation.
 	Group string
 }
@@ -100,6 +102,6 @@ var rules = slices.Concat(
 	group("Columns", columnRules), group("Constraints", constraintRules), group("Indexes", indexRules), group("Partitions", partitionRules),
 	group("Tables and upkeep", tableRules), group("What code loses", contractRules), group("Functions, triggers and views", routineRules),
 	group("Access", accessRules), group("Data", dataRules), group("Transactions and settings", transactionRules),
-	group("What cannot be read", opaqueRules), group("Phases and history", phaseRules), group("Allowances", allowanceRules),
+	group("What cannot be read", opaqueRules), group("Phases and history", slices.Concat(phaseRules, historyRules)), group("Allowances", allowanceRules),
 	group("Style", styleRules),
 )

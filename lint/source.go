@@ -12,6 +12,8 @@ import (
 type Source struct {
 	*Layout
 	File *phases.File
+	// Change is what a branch does to the file; nil where nothing is compared.
+	Change *Change
 }
 
 // Layout is what the marks of a migration tool in a file, or its name, say about how the file runs.

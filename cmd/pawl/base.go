@@ -28,17 +28,14 @@ type baseTree struct {
 // openBase finds the revision. Nothing is written out yet but an index.
 func openBase(ctx context.Context, revision string) (*baseTree, error) {
 	b := &baseTree{revision: revision}
+	if err := checkRevision(ctx, ".", revision); err != nil {
+		return nil, err
+	}
 	prefix, err := git(ctx, nil, "rev-parse", "--show-prefix")
 	if err != nil {
-		return nil, &usageError{message: "--base needs a git repository: " + err.Error()}
+		return nil, noRepository(err)
 	}
-	b.prefix = strings.TrimSpace(prefix)
-	if _, err := git(ctx, nil, "rev-parse", "--verify", "--quiet", revision+"^{commit}"); err != nil {
-		return nil, &usageError{
-			message: fmt.Sprintf("--base %s is no revision of this repository", revision),
-			hint:    "in CI, fetch it first: git fetch origin main",
-		}
-	}
+	b.prefix = strings.TrimRight(prefix, "\n")
 	if b.root, err = os.MkdirTemp("", "pawl-base-"); err != nil {
 		return nil, fmt.Errorf("make a directory for the base revision: %w", err)
 	}

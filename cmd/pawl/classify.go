@@ -58,7 +58,12 @@ type source struct {
 	path    string
 	context bool
 	// lint is true where the marks of other tools count: only what leads forward is parsed then.
-	lint   bool
+	lint bool
+	// text is what a revision of the repository has; nil for a file to read.
+	text []byte
+	// change is what the branch does to the file; mark begins the files that it adds.
+	change *lint.Change
+	mark   bool
 	file   *phases.File
 	layout *lint.Layout
 	err    error
@@ -200,7 +205,10 @@ func readFiles(batch []source) {
 	for range min(runtime.GOMAXPROCS(0), len(batch)) {
 		wait.Go(func() {
 			for i := int(next.Add(1)) - 1; i < len(batch); i = int(next.Add(1)) - 1 {
-				src, err := os.ReadFile(batch[i].path)
+				src, err := batch[i].text, error(nil)
+				if src == nil {
+					src, err = os.ReadFile(batch[i].path)
+				}
 				if err != nil {
 					batch[i].err = err
 					continue

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"io/fs"
@@ -30,6 +31,7 @@ type lintFlags struct {
 	transactions string
 	always       bool
 	fix, diff    bool
+	base         string
 }
 
 func newLintCommand(a *app) *cobra.Command {
@@ -42,15 +44,19 @@ depends on the schema that the earlier files leave: an index on a table made in 
 with traffic is.
 
 Without arguments it reads the directory of --dir. Files given by name are judged after those that stand before them.
+With --base only the files that a branch adds are judged, after all that the base revision has; a file of the base that the branch
+edits, deletes or gets ahead of is an error, for it may be applied already.
+
 A comment silences a finding where it is right as it is: -- pawl:allow RULE: reason`,
 		Example: `  pawl lint
   pawl lint migrations/0042_drop_email.sql --pg-version 17
+  pawl lint --base origin/main         # on a pull request
   pawl lint --select style --ignore length-limit
   pawl lint --fix                      # cure what can be cured mechanically
   pawl explain blocking-index          # why, and how to do it safely`,
 		Annotations: map[string]string{formatsAnnotation: strings.Join(report.Formats(), ",")},
-		RunE: func(_ *cobra.Command, args []string) error {
-			return a.lint(args, &f)
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.lint(cmd.Context(), args, &f)
 		},
 	}
 	flags := cmd.Flags()
@@ -60,6 +66,7 @@ A comment silences a finding where it is right as it is: -- pawl:allow RULE: rea
 	flags.StringVar(&f.failOn, "fail-on", "warning", "the mildest severity that makes the exit code 1: info, warning, error or none")
 	flags.StringVar(&f.transactions, "transactions", "", "who runs the files: statement (nobody wraps them), file (pawl), always (a tool wraps every file)\n(default file where there is a pawl.yaml, else statement)")
 	flags.BoolVar(&f.always, "assume-in-transaction", false, "the same as --transactions=always")
+	flags.StringVar(&f.base, "base", "", "revision that the branch starts from, such as origin/main: only what the branch adds is judged")
 	flags.BoolVar(&f.fix, "fix", false, "write the mechanical cures into the files")
 	flags.BoolVar(&f.diff, "diff", false, "print what --fix would change, and change nothing")
 	for name, words := range map[string][]string{
@@ -113,12 +120,20 @@ func postgresMajor(text string) (int, error) {
 }
 
 // lint judges the files and reports what it finds.
-func (a *app) lint(args []string, f *lintFlags) error {
+func (a *app) lint(ctx context.Context, args []string, f *lintFlags) error {
 	options, failOn, err := a.lintOptions(f)
 	if err != nil {
 		return err
 	}
-	sources, err := lintSources(a.flags.dir, args)
+	var sources []source
+	if f.base != "" {
+		var b *branch
+		if sources, b, err = a.baseSources(ctx, f.base, args); err == nil {
+			options.StoppedUse = b.stoppedUses(ctx, sources)
+		}
+	} else {
+		sources, err = lintSources(a.flags.dir, args)
+	}
 	if err != nil {
 		return err
 	}
@@ -178,13 +193,16 @@ func eachLinted(linter *lint.Linter, sources []source, see func(*lint.Source, []
 				unread = append(unread, fmt.Sprintf("read %s: %v", s.path, pathCause(s.err)))
 				continue
 			}
-			one := &lint.Source{File: s.file, Layout: s.layout}
+			one := &lint.Source{File: s.file, Layout: s.layout, Change: s.change}
+			if s.mark {
+				linter.Mark()
+			}
 			if s.context {
 				linter.Learn(one)
 			} else if err := see(one, linter.Check(one)); err != nil {
 				return nil, err
 			}
-			s.file, s.layout = nil, nil
+			s.file, s.layout, s.text = nil, nil, nil
 		}
 	}
 	return unread, nil
@@ -263,31 +281,15 @@ func treeFiles(dir string) ([]string, error) {
 	if err != nil {
 		return nil, &usageError{message: fmt.Sprintf("read %s: %v", dir, pathCause(err))}
 	}
-	type entry struct {
-		fs.DirEntry
-		version migrate.Version
-		ok      bool
-	}
-	var list []entry
+	var list []fs.DirEntry
 	for _, e := range entries {
 		name := e.Name()
 		if strings.HasPrefix(name, ".") || name == "node_modules" || !e.IsDir() && !strings.HasSuffix(name, ".sql") {
 			continue
 		}
-		one := entry{DirEntry: e}
-		if m := fileVersion.FindStringSubmatch(name); m != nil {
-			one.version, one.ok = migrate.ParseVersion(m[1])
-		}
-		list = append(list, one)
+		list = append(list, e)
 	}
-	slices.SortStableFunc(list, func(x, y entry) int {
-		if x.ok && y.ok {
-			if c := x.version.Compare(y.version); c != 0 {
-				return c
-			}
-		}
-		return cmp.Compare(x.Name(), y.Name())
-	})
+	slices.SortStableFunc(list, func(x, y fs.DirEntry) int { return compareTree(x.Name(), y.Name()) })
 	var out []string
 	for _, e := range list {
 		path := filepath.Join(dir, e.Name())
@@ -304,6 +306,29 @@ func treeFiles(dir string) ([]string, error) {
 		}
 	}
 	return out, nil
+}
+
+// compareTree orders paths below one directory: by the versions in the names, part by part.
+func compareTree(x, y string) int {
+	for {
+		a, restX, moreX := strings.Cut(x, "/")
+		b, restY, moreY := strings.Cut(y, "/")
+		if c := compareNames(a, b); c != 0 || !moreX || !moreY {
+			return c
+		}
+		x, y = restX, restY
+	}
+}
+
+func compareNames(a, b string) int {
+	if m, n := fileVersion.FindStringSubmatch(a), fileVersion.FindStringSubmatch(b); m != nil && n != nil {
+		v, _ := migrate.ParseVersion(m[1])
+		w, _ := migrate.ParseVersion(n[1])
+		if c := v.Compare(w); c != 0 {
+			return c
+		}
+	}
+	return cmp.Compare(a, b)
 }
 
 // parseFor parses a file as lint wants it: without the part that leads back.
