@@ -9,12 +9,13 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/bitvault/pawl/phases"
+	"github.com/bitvault/pawl/phases/layout"
 	"github.com/bitvault/pawl/phases/parse"
 )
 
@@ -24,83 +25,205 @@ type Migration struct {
 	Version Version
 	// Label is the version as the file name writes it.
 	Label string
-	// Name is the file's name, Path the way to it as the user would type it.
+	// Name is the file's name, Path the way to it as the user would type it. Where each migration has a directory of its
+	// own, as Prisma's do, the name begins with that.
 	Name, Path string
 	// Sum is the checksum of the text, blind to line endings and trailing white space.
 	Sum string
-	// Down is the text of the file's development-only reverse (NAME.down.sql); nil where there is none.
+	// Down is the text of the file's development-only reverse (NAME.down.sql); nil where there is none beside it.
 	Down []byte
+	// Program is true for a migration of goose that is a Go program, which pawl cannot run.
+	Program bool
+	// Checkpoint is true for a file that stands for all that was before it, as Atlas and Flyway have them: only an empty
+	// database needs it.
+	Checkpoint bool
 
-	src  []byte
-	once sync.Once
-	file *phases.File
+	fsys   fs.FS
+	src    []byte
+	once   sync.Once
+	file   *phases.File
+	layout *layout.Layout
 }
 
-// File gives the parsed file.
+// File gives the parsed file, without what leads back.
 func (m *Migration) File() *phases.File {
-	m.once.Do(func() { m.file = parse.File(m.Path, m.src) })
+	m.once.Do(func() {
+		text, how := layout.Read(m.Name, m.src)
+		m.layout = how
+		text, problem := m.rendered(text)
+		m.file = parse.File(m.Path, text)
+		if problem != nil {
+			how.Problems = append(how.Problems, *problem)
+		}
+		for _, p := range how.Problems {
+			m.file.Problems = append([]phases.Problem{{
+				Code: phases.TemplateProblem, Message: p.Message, Hint: p.Hint, Span: phases.Span{Start: placeOf(string(m.src), p.Start), End: placeOf(string(m.src), p.End)},
+			}}, m.file.Problems...)
+		}
+	})
 	return m.file
 }
 
-var fileName = regexp.MustCompile(`^(\d+)_(.+?)(\.up|\.down)?\.sql$`)
+// back gives the text that undoes the migration: that of its own file, or the part of this one that leads back.
+func (m *Migration) back() []byte {
+	if m.Down != nil {
+		return m.Down
+	}
+	m.File()
+	if m.layout.Back == "" {
+		return nil
+	}
+	return []byte(m.layout.Back)
+}
 
-// Load reads every migration of a directory in the order of their versions. Root is the directory's name for messages.
-// Errors are *FileError.
+func placeOf(text string, offset int) phases.Position {
+	at, _ := positionAt(text, 0, utf8.RuneCountInString(text[:offset]), len(text))
+	return at
+}
+
+// loader collects what a directory holds.
+type loader struct {
+	fsys      fs.FS
+	root      string
+	byVersion map[Version]*Migration
+	downs     map[Version][]byte
+	list      []*Migration
+}
+
+// Load reads every migration of a directory in the order of their versions. It reads the layouts of goose, golang-migrate, dbmate,
+// tern, Flyway, sqlx, Prisma and Atlas as well as pawl's own. Root is the directory's name for messages. Errors are *FileError.
 func Load(fsys fs.FS, root string) ([]*Migration, error) {
-	entries, err := fs.ReadDir(fsys, ".")
-	if err != nil {
-		return nil, &FileError{Path: root, Message: "read the migrations directory", Err: rootCause(err)}
+	l := &loader{fsys: fsys, root: root, byVersion: map[Version]*Migration{}, downs: map[Version][]byte{}}
+	if err := l.directory("."); err != nil {
+		return nil, err
 	}
-	byVersion := map[Version]*Migration{}
-	downs := map[Version][]byte{}
-	var list []*Migration
-	for _, entry := range entries {
-		name := entry.Name()
-		if strings.HasPrefix(name, ".") || !strings.HasSuffix(name, ".sql") {
-			continue
-		}
-		shown := path.Join(root, name)
-		match := fileName.FindStringSubmatch(name)
-		if match == nil {
-			return nil, &FileError{
-				Path: shown, Message: "this name is not that of a migration",
-				Hint: "name it VERSION_what_it_does.sql, for example 0042_add_users_email.sql; files that are no migrations belong elsewhere",
-			}
-		}
-		version, _ := ParseVersion(match[1])
-		src, err := fs.ReadFile(fsys, name)
-		if err != nil {
-			return nil, &FileError{Path: shown, Message: "read the file", Err: rootCause(err)}
-		}
-		if match[3] == ".down" {
-			downs[version] = src
-			continue
-		}
-		m := &Migration{Version: version, Label: match[1], Name: name, Path: shown, Sum: Checksum(src), src: src}
-		if other := byVersion[version]; other != nil {
-			return nil, &FileError{
-				Path: m.Path, Message: fmt.Sprintf("version %s is taken by %s already", m.Label, other.Path),
-				Hint: "give one of them a new version, later than every one that was applied anywhere",
-			}
-		}
-		byVersion[version] = m
-		list = append(list, m)
-	}
-	if len(list) == 0 {
+	if len(l.list) == 0 {
 		return nil, &FileError{
 			Path: root, Message: "there are no migrations in this directory",
 			Hint: "files are named VERSION_what_it_does.sql; another directory is given by --dir",
 		}
 	}
-	for v, src := range downs {
-		if m := byVersion[v]; m != nil {
+	for v, src := range l.downs {
+		if m := l.byVersion[v]; m != nil {
 			m.Down = src
 		}
 	}
-	slices.SortFunc(list, func(a, b *Migration) int {
+	slices.SortFunc(l.list, func(a, b *Migration) int {
 		return cmp.Or(a.Version.Compare(b.Version), strings.Compare(a.Name, b.Name))
 	})
-	return list, nil
+	// A checkpoint is for directories whose earlier files were taken away; where they are here, they tell the same.
+	first := l.list[0]
+	return slices.DeleteFunc(l.list, func(m *Migration) bool { return m.Checkpoint && m != first }), nil
+}
+
+// directory reads the files at the top of a directory, and those that tools keep further down.
+func (l *loader) directory(dir string) error {
+	entries, err := fs.ReadDir(l.fsys, dir)
+	if err != nil {
+		return &FileError{Path: path.Join(l.root, dir), Message: "read the migrations directory", Err: rootCause(err)}
+	}
+	flyway := dir != "."
+	for _, entry := range entries {
+		if n, ok := layout.ParseName(entry.Name()); ok && n.Tool == "flyway" && !entry.IsDir() {
+			flyway = true
+		}
+	}
+	for _, entry := range entries {
+		name := entry.Name()
+		if strings.HasPrefix(name, ".") {
+			continue
+		}
+		if entry.IsDir() && !strings.HasSuffix(name, ".sql") {
+			if n, ok := layout.ParseDir(name); ok && !flyway {
+				if err := l.ofItsOwn(name, n); err != nil {
+					return err
+				}
+			} else if flyway {
+				if err := l.directory(path.Join(dir, name)); err != nil {
+					return err
+				}
+			}
+			continue
+		}
+		if n, ok := layout.ParseProgram(name); ok && dir == "." {
+			if err := l.add(name, n, nil); err != nil {
+				return err
+			}
+			continue
+		}
+		if !strings.HasSuffix(name, ".sql") {
+			continue
+		}
+		n, ok := layout.ParseName(name)
+		if !ok {
+			return &FileError{
+				Path: path.Join(l.root, dir, name), Message: "this name is not that of a migration",
+				Hint: "name it VERSION_what_it_does.sql, for example 0042_add_users_email.sql; files that are no migrations belong elsewhere",
+			}
+		}
+		if err := l.read(path.Join(dir, name), n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ofItsOwn reads a directory that holds one migration; one without migration.sql is none, such as tern's templates.
+func (l *loader) ofItsOwn(dir string, n layout.Name) error {
+	name := path.Join(dir, "migration.sql")
+	if _, err := fs.Stat(l.fsys, name); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return l.read(name, n)
+}
+
+func (l *loader) read(name string, n layout.Name) error {
+	src, err := fs.ReadFile(l.fsys, name)
+	if err != nil {
+		return &FileError{Path: path.Join(l.root, name), Message: "read the file", Err: rootCause(err)}
+	}
+	return l.add(name, n, src)
+}
+
+func (l *loader) add(name string, n layout.Name, src []byte) error {
+	version, _ := ParseVersion(n.Version)
+	if n.Down {
+		l.downs[version] = src
+		return nil
+	}
+	m := &Migration{
+		Version: version, Label: n.Version, Name: name, Path: path.Join(l.root, name), Sum: Checksum(src), src: src, fsys: l.fsys,
+		Program: src == nil, Checkpoint: n.Baseline || checkpoint(src),
+	}
+	if m.Program {
+		m.Sum = ""
+	}
+	if n.Repeatable {
+		m.Version, m.Label = repeatableVersion(n.Title, m.Sum), repeatablePrefix+n.Title
+	}
+	other := l.byVersion[m.Version]
+	switch {
+	case other == nil:
+		l.byVersion[m.Version] = m
+	case other.Checkpoint == m.Checkpoint:
+		return &FileError{
+			Path: m.Path, Message: fmt.Sprintf("version %s is taken by %s already", m.Label, other.Path),
+			Hint: "give one of them a new version, later than every one that was applied anywhere",
+		}
+	case m.Checkpoint:
+		return nil
+	default:
+		l.byVersion[m.Version] = m
+		l.list = slices.DeleteFunc(l.list, func(o *Migration) bool { return o == other })
+	}
+	l.list = append(l.list, m)
+	return nil
+}
+
+// checkpoint reports whether a file of Atlas stands for all that was before it. The mark is in the header.
+func checkpoint(src []byte) bool {
+	const mark = "-- atlas:checkpoint"
+	return bytes.HasPrefix(src, []byte(mark)) || bytes.Contains(src, []byte("\n"+mark))
 }
 
 // rootCause drops the path that fs errors repeat.
@@ -136,6 +259,12 @@ func Checksum(src []byte) string {
 
 // Check gives the first thing that keeps a file from being run, as a *FileError.
 func (m *Migration) Check() error {
+	if m.Program {
+		return &FileError{
+			Path: m.Path, Message: "this migration is a Go program, and pawl runs SQL",
+			Hint: "let goose apply it and run `pawl adopt` again, or write it as SQL",
+		}
+	}
 	if err := m.fault(m.File().Problems); err != nil {
 		return err
 	}

@@ -141,15 +141,16 @@ func (m *Migrator) Down(ctx context.Context) (*Migration, error) {
 		if undone == nil {
 			return &RefusedError{Message: "nothing is applied, so there is nothing to undo"}
 		}
-		if undone.Down == nil {
+		down := undone.back()
+		if down == nil {
 			return &RefusedError{
-				Message: undone.Path + " has no .down.sql beside it",
+				Message: undone.Path + " has no .down.sql beside it, and no part that leads back",
 				Hint:    "write one, or make the development database anew and run `pawl migrate --env dev`",
 			}
 		}
 		const record = "; insert into pawl.event (kind, version, pawl_version) values ('undone', %s, %s); delete from pawl.migration where version = %s; commit"
 		version := literal(string(undone.Version))
-		text := "begin; " + string(undone.Down) + "\n" + fmt.Sprintf(record, version, literal(m.opts.PawlVersion), version)
+		text := "begin; " + string(down) + "\n" + fmt.Sprintf(record, version, literal(m.opts.PawlVersion), version)
 		_, err := s.conn.PgConn().Exec(ctx, text).ReadAll()
 		if err != nil {
 			m.rollback(ctx, s)

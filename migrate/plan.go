@@ -165,13 +165,20 @@ func compare(files []*Migration, l *Ledger) (*todo, error) {
 	t := &todo{}
 	seen := map[Version]bool{}
 	for _, m := range files {
+		if m.Version.Repeatable() {
+			m.Version = l.nextOf(m)
+		}
 		seen[m.Version] = true
 		e, ok := l.Entries[m.Version]
+		if !ok && m.Checkpoint && len(l.Entries) > 0 {
+			continue
+		}
 		if !ok || e.State != StateApplied {
 			t.pending = append(t.pending, m)
 			continue
 		}
-		if e.Sum != m.Sum {
+		// What was adopted without its file has no checksum.
+		if e.Sum != m.Sum && e.Sum != "" {
 			return nil, &IntegrityError{
 				Version: m.Version, Path: m.Path,
 				Message: fmt.Sprintf("version %s was applied on %s from another text: the ledger has checksum %s, the file has %s",
@@ -182,12 +189,42 @@ func compare(files []*Migration, l *Ledger) (*todo, error) {
 		t.applied = append(t.applied, m)
 	}
 	for v, e := range l.Entries {
-		if !seen[v] && e.State == StateApplied {
+		if !seen[v] && e.State == StateApplied && !v.Repeatable() {
 			t.missing = append(t.missing, e)
 		}
 	}
 	slices.SortFunc(t.missing, func(a, b Entry) int { return a.Version.Compare(b.Version) })
 	return t, nil
+}
+
+// nextOf gives the version of a repeatable migration: that of the row in the ledger, where its text is the one that ran last, or else
+// a new one.
+func (l *Ledger) nextOf(m *Migration) Version {
+	prefix := strings.SplitAfter(string(m.Version), "@")[0]
+	var last Entry
+	count := 0
+	for v, e := range l.Entries {
+		if !strings.HasPrefix(string(v), prefix) {
+			continue
+		}
+		count++
+		if e.State != StateApplied {
+			if e.Sum == m.Sum {
+				return v
+			}
+			continue
+		}
+		if c := e.FinishedAt.Compare(last.FinishedAt); last.Version == "" || c > 0 || c == 0 && e.Version > last.Version {
+			last = e
+		}
+	}
+	if last.Version != "" && last.Sum == m.Sum {
+		return last.Version
+	}
+	if _, taken := l.Entries[m.Version]; taken {
+		return m.Version + Version(fmt.Sprintf("~%d", count))
+	}
+	return m.Version
 }
 
 func short(sum string) string { return sum[:min(12, len(sum))] }
@@ -276,13 +313,13 @@ func Gated(a *phases.Assessment) bool { return a.Phase.Gated() || a.Mixed }
 
 // late refuses a file that comes after later ones were applied, unless nothing it touches was touched by those.
 func (t *todo) late(m *Migration, a *phases.Assessment, touch map[string]bool, touched map[Version]map[string]bool, l *Ledger, order OutOfOrder) error {
-	if _, known := l.Entries[m.Version]; known {
+	if _, known := l.Entries[m.Version]; known || m.Version.Repeatable() {
 		// It was held or begun in its own time.
 		return nil
 	}
 	var after []Version
 	for v, e := range l.Entries {
-		if e.State == StateApplied && v.Compare(m.Version) > 0 {
+		if e.State == StateApplied && !v.Repeatable() && v.Compare(m.Version) > 0 {
 			after = append(after, v)
 		}
 	}

@@ -145,6 +145,8 @@ const (
 	MetaCommandProblem ProblemCode = "psql"
 	// ControlProblem is transaction control that is not the wrapper of the whole file.
 	ControlProblem ProblemCode = "transaction-control"
+	// TemplateProblem is text that another tool replaces before it runs a file.
+	TemplateProblem ProblemCode = "template"
 	// EncodingProblem is text that is not UTF-8, or that holds NUL bytes.
 	EncodingProblem ProblemCode = "encoding"
 )

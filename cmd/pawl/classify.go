@@ -2,18 +2,15 @@ package main
 
 import (
 	"bufio"
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"regexp"
 	"runtime"
 	"runtime/debug"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -22,7 +19,7 @@ import (
 	"github.com/bitvault/pawl/lint"
 	"github.com/bitvault/pawl/migrate"
 	"github.com/bitvault/pawl/phases"
-	"github.com/bitvault/pawl/phases/parse"
+	"github.com/bitvault/pawl/phases/layout"
 )
 
 func newClassifyCommand(a *app) *cobra.Command {
@@ -34,7 +31,8 @@ func newClassifyCommand(a *app) *cobra.Command {
 takes on tables that were there before, whether it rewrites or scans a table, and what it takes from code.
 
 Without files it reads the directory of --dir. Files given by name are judged after the files that stand before them in
-their directory: what a statement does often depends on the schema that the earlier ones left.`,
+their directory: what a statement does often depends on the schema that the earlier ones left. Of files laid out for goose,
+golang-migrate, dbmate, tern, Flyway, sqlx, Prisma or Atlas, what leads forward is judged.`,
 		Example: `  pawl classify
   pawl classify migrations/0042_drop_email.sql --pg-version 17
   pawl classify --format json | jq '.files[] | select(.phase != "expand") | .path'`,
@@ -42,7 +40,7 @@ their directory: what a statement does often depends on the schema that the earl
 			if version != 0 && (version < 14 || version > 18) {
 				return &usageError{message: fmt.Sprintf("--pg-version %d: pawl knows PostgreSQL 14 to 18", version)}
 			}
-			sources, err := classifySources(a.flags.dir, args)
+			sources, err := readSources(a.flags.dir, args)
 			if err != nil {
 				return err
 			}
@@ -57,8 +55,6 @@ their directory: what a statement does often depends on the schema that the earl
 type source struct {
 	path    string
 	context bool
-	// lint is true where the marks of other tools count: only what leads forward is parsed then.
-	lint bool
 	// text is what a revision of the repository has; nil for a file to read.
 	text []byte
 	// change is what the branch does to the file; mark begins the files that it adds.
@@ -67,56 +63,6 @@ type source struct {
 	file   *phases.File
 	layout *lint.Layout
 	err    error
-}
-
-// classifySources lists the files to read, in order: the whole directory, or the named files with what stands before
-// them in their directories.
-func classifySources(dir string, args []string) ([]source, error) {
-	if len(args) == 0 {
-		args = []string{dir}
-	}
-	var out []source
-	seen := map[string]int{}
-	add := func(path string, context bool) {
-		if i, ok := seen[path]; ok {
-			out[i].context = out[i].context && context
-			return
-		}
-		seen[path] = len(out)
-		out = append(out, source{path: path, context: context})
-	}
-	for _, arg := range args {
-		info, err := os.Stat(arg)
-		if err != nil {
-			return nil, &usageError{message: fmt.Sprintf("read %s: %v", arg, pathCause(err))}
-		}
-		if info.IsDir() {
-			list, err := sqlFiles(arg)
-			if err != nil {
-				return nil, err
-			}
-			if len(list) == 0 {
-				return nil, &usageError{message: fmt.Sprintf("there are no .sql files in %s", arg)}
-			}
-			for _, path := range list {
-				add(path, false)
-			}
-			continue
-		}
-		list, err := sqlFiles(filepath.Dir(arg))
-		if err != nil {
-			return nil, err
-		}
-		if at := slices.Index(list, filepath.Join(filepath.Dir(arg), filepath.Base(arg))); at >= 0 && fileVersion.MatchString(filepath.Base(arg)) {
-			for _, path := range list[:at] {
-				if fileVersion.MatchString(filepath.Base(path)) {
-					add(path, true)
-				}
-			}
-		}
-		add(filepath.Clean(arg), false)
-	}
-	return out, nil
 }
 
 func pathCause(err error) error {
@@ -130,42 +76,15 @@ func pathCause(err error) error {
 // fileVersion finds the version in the file names of the common tools: 0042_x.sql, V42__x.sql, 20260101_x.up.sql.
 var fileVersion = regexp.MustCompile(`^[VvRU]?(\d+)`)
 
-// sqlFiles lists the .sql files of a directory in the order of their versions; reverse migrations are left out.
-func sqlFiles(dir string) ([]string, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, &usageError{message: fmt.Sprintf("read %s: %v", dir, pathCause(err))}
+// versionIn gives the version that the name of a file or of a directory begins with.
+func versionIn(name string) (v migrate.Version, ok bool) {
+	if n, known := layout.ParseName(name); known && n.Version != "" {
+		return migrate.ParseVersion(n.Version)
 	}
-	type file struct {
-		name    string
-		version migrate.Version
-		ok      bool
+	if m := fileVersion.FindStringSubmatch(name); m != nil {
+		return migrate.ParseVersion(m[1])
 	}
-	var list []file
-	for _, e := range entries {
-		name := e.Name()
-		if e.IsDir() || !strings.HasSuffix(name, ".sql") || strings.HasPrefix(name, ".") || strings.HasSuffix(name, ".down.sql") || strings.HasPrefix(name, "U") && fileVersion.MatchString(name) {
-			continue
-		}
-		f := file{name: name}
-		if m := fileVersion.FindStringSubmatch(name); m != nil {
-			f.version, f.ok = migrate.ParseVersion(m[1])
-		}
-		list = append(list, f)
-	}
-	slices.SortStableFunc(list, func(x, y file) int {
-		if x.ok && y.ok {
-			if c := x.version.Compare(y.version); c != 0 {
-				return c
-			}
-		}
-		return cmp.Compare(x.name, y.name)
-	})
-	out := make([]string, len(list))
-	for i, f := range list {
-		out[i] = filepath.Join(dir, f.name)
-	}
-	return out, nil
+	return "", false
 }
 
 // classify reads the files on all cores, a window at a time so that memory stays bounded, and judges them in order.
@@ -213,11 +132,7 @@ func readFiles(batch []source) {
 					batch[i].err = err
 					continue
 				}
-				if batch[i].lint {
-					batch[i].file, batch[i].layout = parseFor(batch[i].path, src)
-					continue
-				}
-				batch[i].file = parse.File(batch[i].path, src)
+				batch[i].file, batch[i].layout = parseForward(batch[i].path, src)
 			}
 		})
 	}

@@ -17,8 +17,8 @@ import (
 
 	"github.com/bitvault/pawl/lint"
 	"github.com/bitvault/pawl/lint/report"
-	"github.com/bitvault/pawl/migrate"
 	"github.com/bitvault/pawl/phases"
+	"github.com/bitvault/pawl/phases/layout"
 	"github.com/bitvault/pawl/phases/parse"
 )
 
@@ -132,7 +132,7 @@ func (a *app) lint(ctx context.Context, args []string, f *lintFlags) error {
 			options.StoppedUse = b.stoppedUses(ctx, sources)
 		}
 	} else {
-		sources, err = lintSources(a.flags.dir, args)
+		sources, err = readSources(a.flags.dir, args)
 	}
 	if err != nil {
 		return err
@@ -208,9 +208,9 @@ func eachLinted(linter *lint.Linter, sources []source, see func(*lint.Source, []
 	return unread, nil
 }
 
-// lintSources lists the files to judge, in order, with those that they build on. Unlike classifySources it goes into directories: some
-// tools keep each migration in one of its own.
-func lintSources(dir string, args []string) ([]source, error) {
+// readSources lists the files to judge, in order, with those that they build on. It goes into directories: some tools keep each
+// migration in one of its own.
+func readSources(dir string, args []string) ([]source, error) {
 	if len(args) == 0 {
 		args = []string{dir}
 	}
@@ -222,7 +222,7 @@ func lintSources(dir string, args []string) ([]source, error) {
 			return
 		}
 		seen[path] = len(out)
-		out = append(out, source{path: path, context: context, lint: true})
+		out = append(out, source{path: path, context: context})
 	}
 	for _, arg := range args {
 		info, err := os.Stat(arg)
@@ -301,7 +301,7 @@ func treeFiles(dir string) ([]string, error) {
 			out = append(out, below...)
 			continue
 		}
-		if _, layout := lint.Read(path, nil); !layout.Down {
+		if n, _ := layout.ParseName(e.Name()); !n.Down {
 			out = append(out, path)
 		}
 	}
@@ -321,9 +321,18 @@ func compareTree(x, y string) int {
 }
 
 func compareNames(a, b string) int {
-	if m, n := fileVersion.FindStringSubmatch(a), fileVersion.FindStringSubmatch(b); m != nil && n != nil {
-		v, _ := migrate.ParseVersion(m[1])
-		w, _ := migrate.ParseVersion(n[1])
+	n, _ := layout.ParseName(a)
+	o, _ := layout.ParseName(b)
+	if n.Repeatable != o.Repeatable {
+		// What runs again whenever it changes comes last.
+		if n.Repeatable {
+			return 1
+		}
+		return -1
+	}
+	v, known := versionIn(a)
+	w, alike := versionIn(b)
+	if known && alike {
 		if c := v.Compare(w); c != 0 {
 			return c
 		}
@@ -331,10 +340,10 @@ func compareNames(a, b string) int {
 	return cmp.Compare(a, b)
 }
 
-// parseFor parses a file as lint wants it: without the part that leads back.
-func parseFor(path string, src []byte) (*phases.File, *lint.Layout) {
-	text, layout := lint.Read(path, src)
-	return parse.File(path, text), layout
+// parseForward parses a file without the part that leads back.
+func parseForward(path string, src []byte) (*phases.File, *lint.Layout) {
+	text, how := lint.Read(path, src)
+	return parse.File(path, text), how
 }
 
 // color reports whether a writer shows colours.

@@ -143,11 +143,11 @@ func (c *comparison) compare(ctx context.Context, b *branch, root string, wanted
 	for _, name := range names {
 		path := filepath.Join(root, filepath.FromSlash(name))
 		text, isStored := texts[name]
-		c.context = append(c.context, source{path: path, context: true, lint: true, text: text})
+		c.context = append(c.context, source{path: path, context: true, text: text})
 		if _, old := start[name]; !isStored || !old || wanted != nil && !wanted[path] {
 			continue
 		}
-		one := source{path: path, lint: true, change: &lint.Change{Base: b.revision}}
+		one := source{path: path, change: &lint.Change{Base: b.revision}}
 		if !onDisk[name] {
 			one.change.Kind, one.change.Renamed = lint.Deleted, sameText(added, text)
 			one.text = []byte{}
@@ -168,7 +168,7 @@ func (c *comparison) compare(ctx context.Context, b *branch, root string, wanted
 			// Both have made it: it is judged as this branch has it, once.
 			c.context = slices.DeleteFunc(c.context, func(s source) bool { return s.path == path })
 		}
-		c.added = append(c.added, source{path: path, lint: true, change: &lint.Change{Base: b.revision, Before: behind(names, slashed(root, path))}})
+		c.added = append(c.added, source{path: path, change: &lint.Change{Base: b.revision, Before: behind(names, slashed(root, path))}})
 	}
 	return nil
 }

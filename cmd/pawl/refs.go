@@ -367,7 +367,7 @@ func wantedObjects(tables, columns []string) ([]phases.Object, error) {
 
 // replayed gives the schema that the migrations leave; nil where there are none, or where they cannot be followed.
 func (a *app) replayed() *parse.Schema {
-	sources, err := classifySources(a.flags.dir, nil)
+	sources, err := readSources(a.flags.dir, nil)
 	if err != nil || len(sources) == 0 {
 		return nil
 	}
@@ -377,7 +377,8 @@ func (a *app) replayed() *parse.Schema {
 		if err != nil {
 			return nil
 		}
-		catalog.Assess(parse.File(s.path, text))
+		f, _ := parseForward(s.path, text)
+		catalog.Assess(f)
 	}
 	if catalog.Incomplete {
 		return nil

@@ -1,0 +1,66 @@
+package layout
+
+import (
+	"regexp"
+	"strings"
+)
+
+// Name is what a file's name says of a migration.
+type Name struct {
+	// Tool is the tool that names files so; empty where several do.
+	Tool string
+	// Version is as the name writes it, with dots between its parts; empty for a repeatable migration.
+	Version string
+	// Title is what stands behind the version.
+	Title string
+	// Down is true for a file that undoes another: x.down.sql, diesel's down.sql, Flyway's U12__x.sql.
+	Down bool
+	// Repeatable is true for Flyway's R__x.sql, which runs again whenever its text changes.
+	Repeatable bool
+	// Baseline is true for Flyway's B12__x.sql, which stands for everything up to its version.
+	Baseline bool
+}
+
+var (
+	numbered   = regexp.MustCompile(`^(\d+)_(.+?)(\.up|\.down)?\.sql$`)
+	flywayName = regexp.MustCompile(`^([VUB])(\d+(?:[._]\d+)*)__(.*)\.sql$`)
+	repeatable = regexp.MustCompile(`^R__(.+)\.sql$`)
+	// prismaName is that of a directory which holds one migration.sql.
+	prismaName = regexp.MustCompile(`^(\d+)_(.+)$`)
+	goProgram  = regexp.MustCompile(`^(\d+)_(.+)\.go$`)
+)
+
+// ParseName reads the name of a file; ok is false where it is not that of a migration.
+func ParseName(base string) (n Name, ok bool) {
+	if m := numbered.FindStringSubmatch(base); m != nil {
+		return Name{Version: m[1], Title: m[2], Down: m[3] == ".down"}, true
+	}
+	if m := flywayName.FindStringSubmatch(base); m != nil {
+		return Name{
+			Tool: "flyway", Version: strings.ReplaceAll(m[2], "_", "."), Title: m[3], Down: m[1] == "U", Baseline: m[1] == "B",
+		}, true
+	}
+	if m := repeatable.FindStringSubmatch(base); m != nil {
+		return Name{Tool: "flyway", Title: m[1], Repeatable: true}, true
+	}
+	if strings.HasSuffix(base, ".down.sql") || base == "down.sql" {
+		return Name{Down: true}, true
+	}
+	return Name{}, false
+}
+
+// ParseDir reads the name of a directory that holds one migration, as Prisma has them.
+func ParseDir(base string) (n Name, ok bool) {
+	if m := prismaName.FindStringSubmatch(base); m != nil {
+		return Name{Tool: "prisma", Version: m[1], Title: m[2]}, true
+	}
+	return Name{}, false
+}
+
+// ParseProgram reads the name of a migration that is a Go program, as goose has them.
+func ParseProgram(base string) (n Name, ok bool) {
+	if m := goProgram.FindStringSubmatch(base); m != nil && !strings.HasSuffix(base, "_test.go") {
+		return Name{Tool: "goose", Version: m[1], Title: m[2]}, true
+	}
+	return Name{}, false
+}
