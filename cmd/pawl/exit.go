@@ -3,7 +3,9 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
+	"syscall"
 
 	"github.com/bitvault/pawl/migrate"
 	"github.com/bitvault/pawl/phases/evidence"
@@ -17,6 +19,8 @@ const (
 	exitUnknown   = 3
 	exitTransient = 4
 	exitFailure   = 5
+	// exitPipe is what a shell gives for a process that SIGPIPE ended.
+	exitPipe = 141
 )
 
 // usageError is a command line or a configuration that cannot be right.
@@ -42,6 +46,8 @@ func exitCode(err error) int {
 	switch {
 	case errors.As(err, &silent):
 		return silent.code
+	case readerGone(err):
+		return exitPipe
 	case errors.As(err, &interrupted):
 		return 128 + int(interrupted.signal)
 	case errors.As(err, &usage), errors.As(err, &config), errors.As(err, &manifest):
@@ -64,10 +70,16 @@ func exitCode(err error) int {
 	return exitFailure
 }
 
+// readerGone reports whether who read the output has seen enough, as `head` does. A connection that breaks is something else.
+func readerGone(err error) bool {
+	var file *fs.PathError
+	return errors.As(err, &file) && file.Op == "write" && errors.Is(file.Err, syscall.EPIPE)
+}
+
 // report prints an error for a person: the message, the place in the file with a caret, and what to do.
 func (a *app) report(err error) {
 	var silent silentError
-	if errors.As(err, &silent) {
+	if errors.As(err, &silent) || readerGone(err) {
 		return
 	}
 	lines := []string{"pawl: " + err.Error()}

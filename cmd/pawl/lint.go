@@ -47,11 +47,13 @@ Without arguments it reads the directory of --dir. Files given by name are judge
 With --base only the files that a branch adds are judged, after all that the base revision has; a file of the base that the branch
 edits, deletes or gets ahead of is an error, for it may be applied already.
 
+--format is text, json, sarif, github (annotations), gitlab (Code Quality), junit, or markdown (for a comment on a pull request).
 A comment silences a finding where it is right as it is: -- pawl:allow RULE: reason`,
 		Example: `  pawl lint
   pawl lint migrations/0042_drop_email.sql --pg-version 17
   pawl lint --base origin/main         # on a pull request
   pawl lint --select style --ignore length-limit
+  pawl lint --format sarif > pawl.sarif
   pawl lint --fix                      # cure what can be cured mechanically
   pawl explain blocking-index          # why, and how to do it safely`,
 		Annotations: map[string]string{formatsAnnotation: strings.Join(report.Formats(), ",")},
@@ -144,17 +146,21 @@ func (a *app) lint(ctx context.Context, args []string, f *lintFlags) error {
 	if f.fix || f.diff {
 		return a.lintFix(linter, sources, f.diff)
 	}
-	w, err := report.New(a.flags.format, a.stdout, report.Options{Color: a.color(a.stdout), Width: width(a.stdout)})
+	w, err := report.New(a.flags.format, a.stdout, report.Options{Color: a.color(a.stdout), Width: width(a.stdout), FailOn: failOn, Version: pawlVersion()})
 	if err != nil {
 		return &usageError{message: err.Error()}
 	}
 	if err := w.Begin(); err != nil {
 		return err
 	}
-	failed := false
+	failed, place := false, a.placer()
 	unread, err := eachLinted(linter, sources, func(s *lint.Source, found []lint.Finding) error {
+		if err := w.File(place(s.File.Path)); err != nil {
+			return err
+		}
 		for i := range found {
 			failed = failed || found[i].Severity >= failOn
+			found[i].Path = place(found[i].Path)
 			if err := w.Finding(&found[i], s.File.Text); err != nil {
 				return err
 			}
@@ -346,9 +352,38 @@ func parseForward(path string, src []byte) (*phases.File, *lint.Layout) {
 	return parse.File(path, text), how
 }
 
-// color reports whether a writer shows colours.
+// placer gives how the format names files. GitHub and GitLab look for them below the directory of the checkout, which need not be the
+// working directory.
+func (a *app) placer() func(string) string {
+	name := map[string]string{"github": "GITHUB_WORKSPACE", "sarif": "GITHUB_WORKSPACE", "gitlab": "CI_PROJECT_DIR"}[a.flags.format]
+	root, _ := a.env(name)
+	wd, err := os.Getwd()
+	if name == "" || root == "" || err != nil {
+		return func(path string) string { return path }
+	}
+	return func(path string) string {
+		full := path
+		if !filepath.IsAbs(path) {
+			full = filepath.Join(wd, path)
+		}
+		rel, err := filepath.Rel(root, full)
+		if err != nil || rel == ".." || strings.HasPrefix(rel, ".."+string(filepath.Separator)) {
+			return path
+		}
+		return rel
+	}
+}
+
+// color reports whether a writer shows colours: NO_COLOR (https://no-color.org) says no, CLICOLOR_FORCE yes, and without either a
+// terminal does.
 func (a *app) color(w io.Writer) bool {
 	if no, ok := a.env("NO_COLOR"); ok && no != "" {
+		return false
+	}
+	if force, ok := a.env("CLICOLOR_FORCE"); ok && force != "" && force != "0" {
+		return true
+	}
+	if on, ok := a.env("CLICOLOR"); ok && on == "0" {
 		return false
 	}
 	if t, _ := a.env("TERM"); t == "dumb" {

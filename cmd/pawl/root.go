@@ -83,7 +83,7 @@ DATABASE_URL and the PG… variables of libpq.`,
 	f.StringVar(&a.flags.databaseURL, "database-url", "", "PostgreSQL URL or libpq connection string; a direct one, not a pooler's")
 	f.StringVar(&a.flags.databaseURLFile, "database-url-file", "", "file that holds the URL, such as a mounted Secret")
 	f.StringVar(&a.flags.environment, "env", "", "what a new database is stamped as: production (the default) or dev")
-	f.StringVar(&a.flags.format, "format", "", "output format: text or json, with some commands markdown (default: text on a terminal; logs are JSON elsewhere)")
+	f.StringVar(&a.flags.format, "format", "", "output format: text or json, and what the command's help names (default: text on a terminal; logs are JSON elsewhere)")
 	_ = cmd.RegisterFlagCompletionFunc("env", cobra.FixedCompletions([]string{"production", "dev"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("format", func(c *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 		if list, ok := c.Annotations[formatsAnnotation]; ok {

@@ -10,10 +10,12 @@ import (
 	"github.com/bitvault/pawl/lint"
 )
 
-// Writer writes a report. Begin comes first and End last; Finding comes once for each finding, in the order of the files. None of
-// them keeps what it is given, so that a report of any length takes the same memory.
+// Writer writes a report. Begin comes first and End last; File comes before the findings of each file that is judged, and Finding once
+// for each finding. None keeps more than the findings of one file, so that a report of any length takes the same memory.
 type Writer interface {
 	Begin() error
+	// File begins a file.
+	File(path string) error
 	// Finding writes one finding. Text is the text of its file, for excerpts; it is empty where that could not be read.
 	Finding(f *lint.Finding, text string) error
 	// End writes what comes after the findings, and flushes.
@@ -26,10 +28,16 @@ type Options struct {
 	Color bool
 	// Width is the number of columns to stay within; 0 means 100.
 	Width int
+	// FailOn is the mildest severity that fails the run.
+	FailOn lint.Severity
+	// Version is that of pawl, for formats that name their tool; empty for none.
+	Version string
 }
 
 // Formats lists the formats that New knows.
-func Formats() []string { return []string{"text", "json"} }
+func Formats() []string {
+	return []string{"text", "json", "sarif", "github", "gitlab", "junit", "markdown"}
+}
 
 // New makes the writer of a format.
 func New(format string, out io.Writer, o Options) (Writer, error) {
@@ -42,6 +50,16 @@ func New(format string, out io.Writer, o Options) (Writer, error) {
 		return &textWriter{out: b, options: o}, nil
 	case "json":
 		return &jsonWriter{out: b}, nil
+	case "sarif":
+		return &sarifWriter{out: b, options: o}, nil
+	case "github":
+		return &githubWriter{out: b}, nil
+	case "gitlab":
+		return &gitlabWriter{out: b, seen: map[string]int{}}, nil
+	case "junit":
+		return &junitWriter{out: b, options: o}, nil
+	case "markdown":
+		return &markdownWriter{out: b}, nil
 	}
 	return nil, fmt.Errorf("unknown format %q (%s)", format, strings.Join(Formats(), ", "))
 }

@@ -36,6 +36,9 @@ func (w *textWriter) paint(style, text string) string {
 // Begin writes nothing.
 func (w *textWriter) Begin() error { return nil }
 
+// File writes nothing.
+func (w *textWriter) File(string) error { return nil }
+
 // Finding writes one finding and an empty line.
 func (w *textWriter) Finding(f *lint.Finding, text string) error {
 	w.any = true
@@ -59,25 +62,35 @@ func (w *textWriter) Finding(f *lint.Finding, text string) error {
 	return w.out.WriteByte('\n')
 }
 
-// excerpt shows the first line of the place, with what is meant underlined.
-func (w *textWriter) excerpt(f *lint.Finding, text, style string) {
+// excerptOf finds the line that a finding begins in, or what stands near of a long one; false for no text.
+func excerptOf(f *lint.Finding, text string) (from, to int, ok bool) {
 	start := f.Span.Start.Offset
 	if start > len(text) || text == "" {
-		return
+		return 0, 0, false
 	}
 	// A dump may have lines of megabytes: only what stands near is looked at.
 	const reach = 120
-	from := strings.LastIndexByte(text[max(0, start-reach):start], '\n') + 1 + max(0, start-reach)
+	from = strings.LastIndexByte(text[max(0, start-reach):start], '\n') + 1 + max(0, start-reach)
 	for from < start && !utf8.RuneStart(text[from]) {
 		from++
 	}
-	to := min(len(text), start+reach)
+	to = min(len(text), start+reach)
 	for to < len(text) && !utf8.RuneStart(text[to]) {
 		to--
 	}
 	if n := strings.IndexByte(text[start:to], '\n'); n >= 0 {
 		to = start + n
 	}
+	return from, to, true
+}
+
+// excerpt shows the first line of the place, with what is meant underlined.
+func (w *textWriter) excerpt(f *lint.Finding, text, style string) {
+	from, to, ok := excerptOf(f, text)
+	if !ok {
+		return
+	}
+	start := f.Span.Start.Offset
 	line := strings.TrimRight(text[from:to], "\r")
 	end := min(max(f.Span.End.Offset, start+1), from+len(line))
 	number := strconv.Itoa(f.Span.Start.Line)
@@ -112,11 +125,21 @@ func (w *textWriter) wrap(prefix, text string) {
 
 // End writes the counts.
 func (w *textWriter) End(s lint.Summary) error {
+	fmt.Fprintln(w.out, summary(s))
+	if s.Findings > 0 {
+		fmt.Fprintln(w.out, "`pawl explain RULE` tells why, and how to do it safely.")
+	}
+	return w.out.Flush()
+}
+
+// summary says in a line what a run saw.
+func summary(s lint.Summary) string {
+	var b strings.Builder
 	switch s.Findings {
 	case 0:
-		fmt.Fprintf(w.out, "%s: nothing found", count(s.Files, "file"))
+		fmt.Fprintf(&b, "%s: nothing found", count(s.Files, "file"))
 	default:
-		fmt.Fprintf(w.out, "%s: %s", count(s.Files, "file"), count(s.Findings, "finding"))
+		fmt.Fprintf(&b, "%s: %s", count(s.Files, "file"), count(s.Findings, "finding"))
 		var parts []string
 		for _, p := range []struct {
 			n    int
@@ -126,21 +149,18 @@ func (w *textWriter) End(s lint.Summary) error {
 				parts = append(parts, count(p.n, p.word))
 			}
 		}
-		fmt.Fprintf(w.out, " (%s)", strings.Join(parts, ", "))
+		fmt.Fprintf(&b, " (%s)", strings.Join(parts, ", "))
 		if s.Fixable > 0 {
-			fmt.Fprintf(w.out, ", %d fixable by --fix", s.Fixable)
+			fmt.Fprintf(&b, ", %d fixable by --fix", s.Fixable)
 		}
 	}
 	for _, by := range []string{"pawl", "squawk", "atlas", "baseline"} {
 		if n := s.Suppressed[by]; n > 0 {
-			fmt.Fprintf(w.out, ", %d silenced by %s", n, map[string]string{"pawl": "pawl:allow", "squawk": "comments for squawk", "atlas": "comments for Atlas", "baseline": "the baseline"}[by])
+			fmt.Fprintf(&b, ", %d silenced by %s", n, map[string]string{"pawl": "pawl:allow", "squawk": "comments for squawk", "atlas": "comments for Atlas", "baseline": "the baseline"}[by])
 		}
 	}
-	fmt.Fprintf(w.out, "; %d of %s read\n", s.Statements-s.Unread, count(s.Statements, "statement"))
-	if s.Findings > 0 {
-		fmt.Fprintln(w.out, "`pawl explain RULE` tells why, and how to do it safely.")
-	}
-	return w.out.Flush()
+	fmt.Fprintf(&b, "; %d of %s read", s.Statements-s.Unread, count(s.Statements, "statement"))
+	return b.String()
 }
 
 func count(n int, word string) string {
