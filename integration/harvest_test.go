@@ -91,7 +91,7 @@ func TestLedgerKeepsParts(t *testing.T) {
 	more.Models = []evidence.Model{{Name: "User", Table: "users", Columns: []evidence.ModelColumn{{Name: "score"}}}}
 	require.NoError(t, evidence.Register(ctx, conn, &more, "test"))
 
-	snapshot, err := evidence.Load(ctx, conn, gate.Policy{})
+	snapshot, err := evidence.Load(ctx, conn, gate.Policy{}, nil)
 	require.NoError(t, err)
 	require.Len(t, snapshot.Evidence.Releases, 1)
 	kept := snapshot.Evidence.Releases[0].Manifest

@@ -27,6 +27,9 @@ type ReleaseRegistered struct {
 	Statements        int
 }
 
+// DigestsUnknown tells that the images by which a release is deployed could not be found out.
+type DigestsUnknown struct{ Problem string }
+
 // ReleaseUnfit tells of statements of an incoming release that PostgreSQL does not take on the schema as it is, and that
 // do not keep the release out: the refusal proves nothing, somebody answers for it, or it was asked for a warning only.
 type ReleaseUnfit struct{ Misfits []evidence.Misfit }
@@ -110,6 +113,7 @@ type Finished struct{ Result Result }
 func (Waiting) isEvent()           {}
 func (LedgerCreated) isEvent()     {}
 func (ReleaseRegistered) isEvent() {}
+func (DigestsUnknown) isEvent()    {}
 func (ReleaseUnfit) isEvent()      {}
 func (RestorePointMade) isEvent()  {}
 func (SetAside) isEvent()          {}

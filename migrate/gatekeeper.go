@@ -21,6 +21,10 @@ type gatekeeper struct {
 
 	snapshot *evidence.Snapshot
 	reach    *evidence.Reach
+	// fleet is what the orchestrator ran at the last look; nil where it was not asked. moved is true where that look
+	// differs from the one that the snapshot has.
+	fleet *evidence.Fleet
+	moved bool
 	// err is what kept the evidence from being read in a way that makes the whole run fail: a lost connection.
 	err error
 	// refused are the contracts of this run that were found inside their transaction to come before a backfill is done.
@@ -95,7 +99,7 @@ func (g *gatekeeper) load(ctx context.Context) error {
 		g.snapshot = &evidence.Snapshot{At: g.m.opts.Now()}
 		return nil
 	}
-	snapshot, err := evidence.Load(ctx, g.s.conn, g.m.opts.Policy)
+	snapshot, err := evidence.Load(ctx, g.s.conn, g.m.opts.Policy, g.look(ctx))
 	if err != nil {
 		return classify(ctx, "read the registry of releases", err)
 	}
@@ -105,6 +109,28 @@ func (g *gatekeeper) load(ctx context.Context) error {
 	}
 	g.snapshot, g.reach = snapshot, reach
 	return nil
+}
+
+// look asks the orchestrator once for a run.
+func (g *gatekeeper) look(ctx context.Context) *evidence.Fleet {
+	if g.fleet == nil && g.m.opts.Fleet != nil {
+		g.fleet = g.m.opts.Fleet(ctx)
+	}
+	return g.fleet
+}
+
+// fleetKeeps is for how long a look at what runs is good enough for a contract that comes now.
+const fleetKeeps = 10 * time.Second
+
+// lookAgain asks the orchestrator anew before a contract where the last look is old: what was applied in between may have
+// taken long. It is done outside of the contract's transaction, whose locks must not wait for a third party.
+func (g *gatekeeper) lookAgain(ctx context.Context) {
+	if g.fleet == nil || time.Since(g.fleet.Looked) < fleetKeeps {
+		return
+	}
+	fleet := g.m.opts.Fleet(ctx)
+	g.moved = g.moved || !fleet.Same(g.fleet)
+	g.fleet = fleet
 }
 
 // again decides once more inside the migration's own transaction, after its locks are granted. The logs of
@@ -125,14 +151,14 @@ select (select coalesce(max(id), 0) from pawl.release_event), (select coalesce(m
 		return gate.Decision{}, err
 	}
 	expired := slices.ContainsFunc(step.Decision.Acknowledged(), func(a gate.Acknowledgement) bool { return !now.Before(a.Until) })
-	if event == g.snapshot.LastEvent && ack == g.snapshot.LastAcknowledgement && !expired {
+	if event == g.snapshot.LastEvent && ack == g.snapshot.LastAcknowledgement && !expired && !g.moved {
 		return *step.Decision, nil
 	}
-	snapshot, err := evidence.Load(ctx, g.s.conn, g.m.opts.Policy)
+	snapshot, err := evidence.Load(ctx, g.s.conn, g.m.opts.Policy, g.fleet)
 	if err != nil {
 		return gate.Decision{}, err
 	}
-	g.snapshot = snapshot
+	g.snapshot, g.moved = snapshot, false
 	return g.decide(ctx, nil, ChangeOf(step.Assessment)), nil
 }
 

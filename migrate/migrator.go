@@ -30,6 +30,11 @@ type Options struct {
 	Manifests []*evidence.Manifest
 	// Roles are the login roles of consumers, which are recorded besides those that the ledger knows.
 	Roles map[string][]string
+	// Fleet asks an orchestrator what runs. It is called only when the gate has a question. Nil means that none is asked.
+	Fleet func(context.Context) *evidence.Fleet
+	// Digests gives the digests of the images by which the releases of Manifests are deployed, where those are found out
+	// at run time. It is called only when they are registered; an error is told and does not keep them out.
+	Digests func(context.Context) ([]string, error)
 	// Policy is the gate's.
 	Policy gate.Policy
 	// FailOnBlocked makes Migrate fail with a *BlockedError where a contract is held. An expand that is held behind a
@@ -276,6 +281,7 @@ func (m *Migrator) pass(ctx context.Context, s *session, files []*Migration, g *
 	p.Steps = append(due, p.Steps...)
 	for i, step := range p.Steps {
 		if Gated(step.Assessment) {
+			g.lookAgain(ctx)
 			// A release that cannot run is no reason to take anything away.
 			if err := incoming.again(ctx, l, p.Steps[i:]); err != nil {
 				return r, err
@@ -344,13 +350,36 @@ func (m *Migrator) prepare(ctx context.Context, s *session, l *Ledger) error {
 	if err := m.recordRoles(ctx, s); err != nil {
 		return err
 	}
+	var fresh []*evidence.Manifest
 	for _, manifest := range m.opts.Manifests {
 		changed, err := evidence.Deploying(ctx, s.conn, manifest, m.opts.PawlVersion)
 		if err != nil {
 			return classify(ctx, "register the release", err)
 		}
 		if changed {
+			fresh = append(fresh, manifest)
 			m.opts.OnEvent(ReleaseRegistered{manifest.Consumer, manifest.Release, len(manifest.Statements)})
+		}
+	}
+	return m.recordDigests(ctx, s, fresh)
+}
+
+// recordDigests notes by which images releases are deployed, so that what runs is known to be of them later.
+func (m *Migrator) recordDigests(ctx context.Context, s *session, manifests []*evidence.Manifest) error {
+	if len(manifests) == 0 || m.opts.Digests == nil {
+		return nil
+	}
+	digests, err := m.opts.Digests(ctx)
+	if err != nil {
+		m.opts.OnEvent(DigestsUnknown{err.Error()})
+		return nil
+	}
+	for _, manifest := range manifests {
+		if len(digests) == 0 {
+			break
+		}
+		if err := evidence.AddDigests(ctx, s.conn, manifest.Consumer, manifest.Release, digests); err != nil {
+			return classify(ctx, "record the release's images", err)
 		}
 	}
 	return nil

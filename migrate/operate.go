@@ -173,6 +173,17 @@ func (m *Migrator) RegisterRelease(ctx context.Context, manifests ...*evidence.M
 	})
 }
 
+// RecordDigests notes that images are of a release.
+func (m *Migrator) RecordDigests(ctx context.Context, consumer, release string, digests []string) error {
+	return m.registry(ctx, func(s *session) error {
+		err := evidence.AddDigests(ctx, s.conn, consumer, release, digests)
+		if err == evidence.ErrUnknownRelease { //nolint:errorlint // the sentinel is returned as it is
+			return &RefusedError{Message: fmt.Sprintf("%s has no release %q", consumer, release), Hint: "see `pawl release list`"}
+		}
+		return classify(ctx, "record the release's images", err)
+	})
+}
+
 // RecordRelease adds one event to a release's log.
 func (m *Migrator) RecordRelease(ctx context.Context, consumer, release string, kind gate.EventKind, reason string) error {
 	return m.registry(ctx, func(s *session) error {
@@ -215,6 +226,10 @@ func (m *Migrator) Releases(ctx context.Context) (*evidence.Snapshot, error) {
 	if !s.hasLedger {
 		return &evidence.Snapshot{At: m.opts.Now()}, nil
 	}
-	snapshot, err := evidence.Load(ctx, s.conn, m.opts.Policy)
+	var fleet *evidence.Fleet
+	if m.opts.Fleet != nil {
+		fleet = m.opts.Fleet(ctx)
+	}
+	snapshot, err := evidence.Load(ctx, s.conn, m.opts.Policy, fleet)
 	return snapshot, classify(ctx, "read the registry of releases", err)
 }

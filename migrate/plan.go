@@ -65,6 +65,8 @@ type HeldFinding struct {
 	// Why says for what reasons the release counts, Since since when it is in its state.
 	Why   []gate.Eligibility `json:"why,omitempty"`
 	Since *time.Time         `json:"since,omitempty"`
+	// Where says in what the release runs, or what can start it.
+	Where []string `json:"where,omitempty"`
 	// Taken says what the migration does to the object.
 	Taken        string        `json:"taken,omitempty"`
 	Acknowledged *Acknowledged `json:"acknowledged,omitempty"`
@@ -99,7 +101,7 @@ func FindingsOf(d gate.Decision) []HeldFinding {
 	for _, f := range d.Findings {
 		h := HeldFinding{
 			Verdict: f.Verdict, Consumer: f.Consumer, Release: f.Release, Access: f.Uses.String(), Query: f.Query,
-			Code: f.Code, Message: f.Message, Next: f.Next, Why: f.Why, Taken: f.Taken,
+			Code: f.Code, Message: f.Message, Next: f.Next, Why: f.Why, Where: f.Where, Taken: f.Taken,
 		}
 		if !f.Object.IsZero() {
 			h.Object = &f.Object

@@ -313,7 +313,7 @@ func (m *Migrator) watchAside(ctx context.Context, s *session, g *gatekeeper, t 
 		if d.State != "aside" {
 			continue
 		}
-		why, proofs, err := m.needed(ctx, s, d)
+		why, proofs, err := m.needed(ctx, s, d, g.look(ctx))
 		if err != nil {
 			return nil, err
 		}
@@ -419,8 +419,8 @@ func (s *session) hasSoftDrops(ctx context.Context) (bool, error) {
 // needed says who needs what is set aside: a statement of an eligible or incoming release that PostgreSQL refuses for want
 // of it, or use of a table under its other name. Empty is nobody. Statements that fail leave no trace in the database's
 // statistics, so an operator who sees them in a log says so: `pawl soft-drop undo`. The proofs are PostgreSQL's answers.
-func (m *Migrator) needed(ctx context.Context, s *session, d *SoftDrop) (string, map[string]gate.Proof, error) {
-	snapshot, err := evidence.Load(ctx, s.conn, m.opts.Policy)
+func (m *Migrator) needed(ctx context.Context, s *session, d *SoftDrop, fleet *evidence.Fleet) (string, map[string]gate.Proof, error) {
+	snapshot, err := evidence.Load(ctx, s.conn, m.opts.Policy, fleet)
 	if err != nil {
 		return "", nil, classify(ctx, "read the registry of releases", err)
 	}

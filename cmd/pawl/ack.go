@@ -197,5 +197,13 @@ func consumerName(consumer, release string) string {
 	return consumer + "@" + release
 }
 
+// moment gives nil for the zero time.
+func moment(at time.Time) *time.Time {
+	if at.IsZero() {
+		return nil
+	}
+	return &at
+}
+
 // minute shows a moment as people read it.
 func minute(at time.Time) string { return at.UTC().Format("2006-01-02 15:04 MST") }

@@ -16,6 +16,9 @@ type consumerConfig struct {
 	trust []string
 	// roles are the login roles under which it connects.
 	roles []string
+	// pods are label selectors of its pods, containers the names of those that send SQL, releaseLabel the label of the
+	// pods that has the release's name.
+	pods, containers, releaseLabel []string
 }
 
 // consumerSettings are the settings that a consumer can have in pawl.yaml, and where each goes.
@@ -23,6 +26,7 @@ func (c *consumerConfig) settings() map[string]*[]string {
 	return map[string]*[]string{
 		"go": &c.source.Go, "tags": &c.source.Tags, "sql": &c.source.SQL, "sqlc": &c.source.SQLC, "sqlx": &c.source.SQLx,
 		"prisma": &c.source.Prisma, "tokens": &c.source.Tokens, "trust": &c.trust, "roles": &c.roles,
+		"pods": &c.pods, "containers": &c.containers, "release-label": &c.releaseLabel,
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/bitvault/pawl/migrate"
@@ -85,18 +84,7 @@ func printStored(w io.Writer, d migrate.StoredDecision) {
 			fmt.Fprintf(w, "    … and %d more\n", len(d.Evidence.Eligible)-most)
 			break
 		}
-		reasons := make([]string, len(r.Why))
-		for j, y := range r.Why {
-			reasons[j] = string(y)
-		}
-		line := fmt.Sprintf("    %s: %s", consumerName(r.Consumer, r.Release), strings.Join(reasons, ", "))
-		if !r.Since.IsZero() {
-			line += " since " + minute(r.Since)
-		}
-		if !r.Until.IsZero() {
-			line += ", until " + minute(r.Until)
-		}
-		fmt.Fprintf(w, "%s; manifest %s\n", line, r.Manifest)
+		fmt.Fprintf(w, "    %s: %s; manifest %s\n", consumerName(r.Consumer, r.Release), reasons(r.Why, moment(r.Since), moment(r.Until), r.Where), r.Manifest)
 	}
 	if p := d.Evidence.RestorePoint; p != nil {
 		fmt.Fprintf(w, "  restore point: %s\n", p)

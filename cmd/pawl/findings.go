@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/bitvault/pawl/migrate"
 	"github.com/bitvault/pawl/phases/gate"
@@ -195,18 +196,25 @@ func why(f migrate.HeldFinding) string {
 	if len(f.Why) == 0 {
 		return "not known where it runs"
 	}
-	parts := make([]string, len(f.Why))
-	for i, w := range f.Why {
-		parts[i] = string(w)
+	return reasons(f.Why, f.Since, f.Until, f.Where)
+}
+
+// reasons says why a release counts: what the log says, then in what it runs.
+func reasons(list []gate.Eligibility, since, until *time.Time, where []string) string {
+	var parts []string
+	for _, w := range list {
+		if w != gate.WhyFleet || len(where) == 0 {
+			parts = append(parts, string(w))
+		}
 	}
 	text := strings.Join(parts, ", ")
-	if f.Since != nil {
-		text += " since " + minute(*f.Since)
+	if since != nil && text != "" {
+		text += " since " + minute(*since)
 	}
-	if f.Until != nil {
-		text += ", until " + minute(*f.Until)
+	if until != nil {
+		text += ", until " + minute(*until)
 	}
-	return text
+	return strings.Join(append(nonEmpty([]string{text}), where...), "; ")
 }
 
 // markdown explains decisions for a comment on a pull request.

@@ -87,6 +87,7 @@ Exit codes: 0 everything is allowed; 1 something is blocked; 3 something is not 
 	f.IntVar(&pgVersion, "pg-version", 0, "PostgreSQL major to judge for without a database (default: the oldest supported)")
 	f.StringVar(&where, "shadow", "", `ask a PostgreSQL too: "embedded" starts a throwaway server, a URL names one where a database may be made`)
 	_ = cmd.MarkFlagFilename("refs", "json")
+	r.kubernetes.completions(cmd)
 	return cmd
 }
 

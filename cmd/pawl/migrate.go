@@ -50,6 +50,7 @@ held; 1 refused; 2 usage; 3 unknown; 4 transient, try again; 5 failure; 130 and 
 	f.DurationVar(&r.lockDeadline, "lock-deadline", 10*time.Minute, "how long to keep trying for one migration's locks")
 	f.DurationVar(&r.statementTimeout, "statement-timeout", 10*time.Minute, "statement_timeout of transactional migrations")
 	f.BoolVar(&r.runBackfills, "run-backfills", false, "run backfills at once instead of queueing them, as in a database stamped dev")
+	r.kubernetes.completions(cmd)
 	_ = cmd.RegisterFlagCompletionFunc("on-blocked", cobra.FixedCompletions([]string{"hold", "fail"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("lane", cobra.FixedCompletions([]string{"all", "expand", "contract"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("restore-point", cobra.FixedCompletions([]string{"require", "try", "off"}, cobra.ShellCompDirectiveNoFileComp))
@@ -82,6 +83,7 @@ func newPlanCommand(a *app) *cobra.Command {
 		},
 	}
 	r.run(cmd.Flags())
+	r.kubernetes.completions(cmd)
 	return cmd
 }
 
@@ -204,6 +206,7 @@ func newStatusCommand(a *app) *cobra.Command {
 	cmd.Flags().StringVar(&decision, "decision", "", "show what the gate decided on this version, with its evidence and acknowledgements")
 	cmd.Flags().BoolVar(&all, "all", false, "with --decision: every decision on it, not the newest alone")
 	r.policy(cmd.Flags())
+	r.kubernetes.completions(cmd)
 	return cmd
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -25,6 +26,7 @@ back, needs what it takes. Hooks of the deployment record the events; a person c
   pawl release live gateway r42
   pawl release retire gateway r41 --reason "image deleted"
   pawl release roles gateway gateway_app gateway_ro
+  pawl release digests gateway r42 sha256:…
   pawl release list`,
 		Args: cobra.ArbitraryArgs,
 		RunE: subcommand,
@@ -70,7 +72,8 @@ back, needs what it takes. Hooks of the deployment record the events; a person c
 		},
 	}
 	r.policy(list.Flags())
-	cmd.AddCommand(register, list, newReleaseRolesCommand(a))
+	r.kubernetes.completions(list)
+	cmd.AddCommand(register, list, newReleaseRolesCommand(a), newReleaseDigestsCommand(a))
 	for _, e := range []struct {
 		use     string
 		kind    gate.EventKind
@@ -130,8 +133,16 @@ func (a *app) listReleases(ctx context.Context, m *migrate.Migrator) error {
 		return err
 	}
 	manifests := map[[2]string]*gate.Manifest{}
+	where := map[[2]string][]string{}
+	problems := map[[2]string]string{}
 	for _, r := range snapshot.Evidence.Releases {
-		manifests[[2]string{r.Consumer, r.ID}] = r.Manifest
+		key := [2]string{r.Consumer, r.ID}
+		manifests[key], where[key] = r.Manifest, r.Where
+		if r.Problem != "" {
+			// Something runs of which the ledger knows nothing.
+			problems[key] = r.Problem
+			snapshot.States = append(snapshot.States, gate.State{Consumer: r.Consumer, ID: r.ID, Last: gate.Seen, Since: snapshot.At, Why: r.Why})
+		}
 	}
 	if a.json() {
 		type release struct {
@@ -145,10 +156,12 @@ func (a *app) listReleases(ctx context.Context, m *migrate.Migrator) error {
 			// HoldsBack are the versions of the held migrations that this release holds back, as of the last run.
 			HoldsBack []string `json:"holds_back"`
 			Manifest  string   `json:"manifest,omitempty"`
+			Where     []string `json:"where,omitempty"`
+			Problem   string   `json:"problem,omitempty"`
 		}
 		list := []release{}
 		for _, s := range snapshot.States {
-			j := release{s.Consumer, s.ID, s.Last, s.Since, s.Eligible(), append([]gate.Eligibility{}, s.Why...), nil, []string{}, ""}
+			j := release{s.Consumer, s.ID, s.Last, s.Since, s.Eligible(), append([]gate.Eligibility{}, s.Why...), nil, []string{}, "", where[[2]string{s.Consumer, s.ID}], problems[[2]string{s.Consumer, s.ID}]}
 			for _, e := range back[[2]string{s.Consumer, s.ID}] {
 				j.HoldsBack = append(j.HoldsBack, labelOf(e))
 			}
@@ -163,14 +176,21 @@ func (a *app) listReleases(ctx context.Context, m *migrate.Migrator) error {
 		return writeJSON(a.stdout, struct {
 			Version  int       `json:"version"`
 			Releases []release `json:"releases"`
-		}{1, list})
+			// Unseen says what could not be seen of what runs.
+			Unseen []string `json:"unseen,omitempty"`
+		}{1, list, snapshot.Evidence.Failures})
 	}
 	if len(snapshot.States) == 0 {
 		fmt.Fprintln(a.stdout, "no release is registered; contracts are held until the consumers of this database are known")
 		return nil
 	}
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "CONSUMER\tRELEASE\tSTATE\tSINCE\tMAY RUN\tMANIFEST\tHOLDS BACK")
+	header := "CONSUMER\tRELEASE\tSTATE\tSINCE\tMAY RUN\tMANIFEST\tHOLDS BACK"
+	seen := slices.ContainsFunc(snapshot.Evidence.Releases, func(r gate.Release) bool { return len(r.Where) > 0 })
+	if seen {
+		header += "\tWHERE"
+	}
+	fmt.Fprintln(w, header)
 	for _, s := range snapshot.States {
 		may, manifest := "no", "-"
 		if s.Eligible() {
@@ -190,9 +210,19 @@ func (a *app) listReleases(ctx context.Context, m *migrate.Migrator) error {
 		for _, e := range back[[2]string{s.Consumer, s.ID}] {
 			holds = append(holds, labelOf(e))
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", s.Consumer, s.ID, s.Last, minute(s.Since), may, manifest, cmp.Or(strings.Join(holds, ", "), "-"))
+		line := []string{s.Consumer, s.ID, string(s.Last), minute(s.Since), may, manifest, cmp.Or(strings.Join(holds, ", "), "-")}
+		if seen {
+			line = append(line, cmp.Or(strings.Join(where[[2]string{s.Consumer, s.ID}], "; "), "-"))
+		}
+		fmt.Fprintln(w, strings.Join(line, "\t"))
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for _, f := range snapshot.Evidence.Failures {
+		fmt.Fprintf(a.stdout, "not seen: %s\n", f)
+	}
+	return nil
 }
 
 func manifestWord(m *gate.Manifest) string {

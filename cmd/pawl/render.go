@@ -35,6 +35,8 @@ func printEvent(w io.Writer, event migrate.Event) {
 		fmt.Fprintf(w, "created the ledger; this database is stamped %s\n", e.Environment)
 	case migrate.ReleaseRegistered:
 		fmt.Fprintf(w, "release %s of %s is being deployed: %d statements registered\n", e.Release, e.Consumer, e.Statements)
+	case migrate.DigestsUnknown:
+		fmt.Fprintf(w, "note: the release's image is not recorded: %s\n", e.Problem)
 	case migrate.ReleaseUnfit:
 		printMisfits(w, e.Misfits)
 	case migrate.SetAside:
@@ -162,6 +164,8 @@ func (a *app) logEvent(event migrate.Event) {
 		l.Warn().Str("migration", e.SoftDrop.Name).Str("version", string(e.SoftDrop.Version)).Str("reason", e.SoftDrop.Reason).Msg("brought back")
 	case migrate.RestorePointMade:
 		l.Info().Str("migration", e.Migration.Name).Interface("restore_point", e.Point).Msg("restore point")
+	case migrate.DigestsUnknown:
+		l.Warn().Str("problem", e.Problem).Msg("image not recorded")
 	case migrate.ReleaseUnfit:
 		l.Warn().Interface("statements", misfits(e.Misfits)).Msg("statements not taken")
 	case migrate.Started:

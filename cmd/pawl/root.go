@@ -286,6 +286,7 @@ type runFlags struct {
 	lockDeadline     time.Duration
 	statementTimeout time.Duration
 	runBackfills     bool
+	kubernetes       kubernetesFlags
 }
 
 func (r *runFlags) policy(f *pflag.FlagSet) {
@@ -294,6 +295,7 @@ func (r *runFlags) policy(f *pflag.FlagSet) {
 	f.StringVar(&r.possible, "gate-possible", "warn", "what to do where only values decide: warn or block")
 	f.StringVar(&r.roles, "gate-roles", "warn", "about login roles that can touch what is taken and belong to no consumer: warn, enforce (block) or off")
 	f.BoolVar(&r.gateDev, "gate-dev", false, "hold contracts in a database stamped dev too")
+	r.kubernetes.register(f)
 }
 
 func (r *runFlags) run(f *pflag.FlagSet) {
@@ -337,13 +339,17 @@ func (a *app) migrator(r *runFlags) (*migrate.Migrator, error) {
 		}
 		manifests = append(manifests, m)
 	}
+	cluster, err := a.cluster(r.kubernetes)
+	if err != nil {
+		return nil, err
+	}
 	roles := map[string][]string{}
 	for name, c := range a.consumers {
 		roles[name] = c.roles
 	}
 	return migrate.New(config, os.DirFS(a.flags.dir), migrate.Options{
-		Roles: roles,
-		Root:  a.flags.dir, Environment: migrate.Environment(a.flags.environment), Manifests: manifests, Policy: policy,
+		Roles: roles, Fleet: cluster.fleet(), Digests: cluster.digests(),
+		Root: a.flags.dir, Environment: migrate.Environment(a.flags.environment), Manifests: manifests, Policy: policy,
 		FailOnBlocked: r.onBlocked == "fail", Incoming: migrate.Incoming(r.deployGate), Lane: migrate.Lane(r.lane),
 		Restore: migrate.Restore(r.restorePoint), GateDev: r.gateDev, OutOfOrder: migrate.OutOfOrder(r.outOfOrder),
 		Wait: r.wait, LockTimeout: r.lockTimeout, MaxLockTimeout: r.maxLockTimeout, LockDeadline: r.lockDeadline,

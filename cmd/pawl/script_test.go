@@ -28,7 +28,8 @@ func TestMain(m *testing.M) {
 // DATABASE_URL.
 //
 // Own commands: `code N pawl …` expects an exit code; `sql TEXT` runs SQL; `query TEXT` prints the first column of
-// each row to stdout; `same` asserts that the schema is as at the last `remember`.
+// each row to stdout; `same` asserts that the schema is as at the last `remember`; `cluster FILE` starts a Kubernetes API
+// with these objects, which `kubeconfig` leads to, and `asked` prints how often it was asked.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob(filepath.Join("..", "..", "testdata", "script", "*.txtar"))
@@ -51,6 +52,7 @@ func TestScripts(t *testing.T) {
 				Setup:               s.setup,
 				Cmds: map[string]func(*testscript.TestScript, bool, []string){
 					"code": s.code, "sql": s.sql, "query": s.query, "remember": s.remember, "same": s.same,
+					"cluster": s.cluster, "asked": s.asked,
 				},
 			})
 		})
@@ -61,6 +63,7 @@ type script struct {
 	t      *testing.T
 	db     *pgtest.DB
 	before string
+	api    *fakeCluster
 }
 
 func (s *script) setup(e *testscript.Env) error {

@@ -215,7 +215,9 @@ type Snapshot struct {
 
 	// indexed is true where the ledger knows the words of its statements.
 	indexed bool
-	read    map[string]*phases.Mentions
+	// where says in what a release runs.
+	where map[[2]string][]string
+	read  map[string]*phases.Mentions
 }
 
 // States reads the log and derives the state of each release by the database's clock.
@@ -251,11 +253,16 @@ from (select clock_timestamp() as n) now left join pawl.release_event on true or
 }
 
 // Load gives the states, and for the eligible releases their manifests without the statements: those that matter to one
-// change are read by About.
-func Load(ctx context.Context, conn *pgx.Conn, policy gate.Policy) (*Snapshot, error) {
+// change are read by About. What a fleet runs is eligible, whatever the log says; nil means that none was asked.
+func Load(ctx context.Context, conn *pgx.Conn, policy gate.Policy, fleet *Fleet) (*Snapshot, error) {
 	snapshot, err := States(ctx, conn, policy)
 	if err != nil {
 		return nil, err
+	}
+	if fleet != nil {
+		if err := fleet.join(ctx, conn, snapshot); err != nil {
+			return nil, err
+		}
 	}
 	var consumers, releases []string
 	for _, s := range snapshot.States {
@@ -279,7 +286,7 @@ func Load(ctx context.Context, conn *pgx.Conn, policy gate.Policy) (*Snapshot, e
 		}
 		snapshot.Evidence.Releases = append(snapshot.Evidence.Releases, gate.Release{
 			Consumer: s.Consumer, ID: s.ID, Why: s.Why, Since: s.Since, Until: s.Until,
-			Manifest: manifests[[2]string{s.Consumer, s.ID}],
+			Manifest: manifests[[2]string{s.Consumer, s.ID}], Where: snapshot.where[[2]string{s.Consumer, s.ID}],
 		})
 	}
 	const indexed = `select exists (select from pg_attribute where attrelid = 'pawl.query'::regclass and attname = 'words' and not attisdropped)`

@@ -163,8 +163,10 @@ type Finding struct {
 	Consumer string
 	Release  string
 	// Why says for what reasons the release is eligible, Since since when it is in its state.
-	Why    []Eligibility
-	Since  time.Time
+	Why   []Eligibility
+	Since time.Time
+	// Where says in what the release runs, or what can start it, as far as that was looked at.
+	Where  []string
 	Object phases.Object
 	// Uses are the release's uses that the change affects.
 	Uses phases.Use
@@ -213,12 +215,13 @@ type Considered struct {
 	Why      []Eligibility `json:"why,omitempty"`
 	Since    time.Time     `json:"since,omitzero"`
 	Until    time.Time     `json:"until,omitzero"`
+	Where    []string      `json:"where,omitempty"`
 	// Manifest is complete, partial or missing.
 	Manifest string `json:"manifest"`
 }
 
 func considered(r Release) Considered {
-	c := Considered{Consumer: r.Consumer, Release: r.ID, Why: r.Why, Since: r.Since, Until: r.Until, Manifest: "complete"}
+	c := Considered{Consumer: r.Consumer, Release: r.ID, Why: r.Why, Since: r.Since, Until: r.Until, Where: r.Where, Manifest: "complete"}
 	switch {
 	case r.Manifest == nil:
 		c.Manifest = "missing"
@@ -328,7 +331,7 @@ func (d *Decision) opaque(change Change) {
 func (d *Decision) release(change Change, r Release, evidence Evidence) {
 	d.Checked.Releases++
 	d.Checked.Eligible = append(d.Checked.Eligible, considered(r))
-	base := Finding{Consumer: r.Consumer, Release: r.ID, Why: r.Why, Since: r.Since, Until: r.Until}
+	base := Finding{Consumer: r.Consumer, Release: r.ID, Why: r.Why, Since: r.Since, Until: r.Until, Where: r.Where}
 	// What only adds, and hardly ever hurts, does not wait for what is not known.
 	takes := len(change.Takes) > 0 && change.Phase.Gated() || change.Phase == phases.Unknown
 	if r.Manifest == nil {
@@ -337,6 +340,9 @@ func (d *Decision) release(change Change, r Release, evidence Evidence) {
 			f.Verdict = Unknown
 			f.Message = "this release has no manifest, so what it sends is not known"
 			f.Next = fmt.Sprintf("register its manifest (`pawl release register FILE`), or, if it never runs again, `pawl release retire %s %s --reason …`", r.Consumer, r.ID)
+			if r.Problem != "" {
+				f.Message, f.Next = r.Problem, r.Cure
+			}
 			d.add(f)
 		}
 		return
@@ -351,7 +357,7 @@ func (d *Decision) release(change Change, r Release, evidence Evidence) {
 	d.Checked.Statements += r.Manifest.Count()
 	for _, q := range r.Manifest.Queries {
 		for _, f := range query(change, r, q, evidence) {
-			f.Consumer, f.Release, f.Why, f.Since, f.Until = r.Consumer, r.ID, r.Why, r.Since, r.Until
+			f.Consumer, f.Release, f.Why, f.Since, f.Until, f.Where = r.Consumer, r.ID, r.Why, r.Since, r.Until, r.Where
 			f.Query = q.Text
 			if len(q.Sites) == 0 {
 				d.add(f)

@@ -57,6 +57,8 @@ const (
 	WhyPinned     Eligibility = "pinned"
 	WhyGiven      Eligibility = "given on the command line"
 	WhyBase       Eligibility = "the code that this branch starts from"
+	// WhyFleet is told by Release.Where.
+	WhyFleet Eligibility = "in Kubernetes"
 )
 
 // Policy sets how careful the gate is. The zero Policy is the default one.
@@ -128,6 +130,11 @@ type Release struct {
 	// Until is when the last reason for its eligibility ends by itself; zero means that it does not.
 	Until    time.Time
 	Manifest *Manifest
+	// Where says in what it runs, or what can start it, as far as that was looked at.
+	Where []string
+	// Problem says why nothing is known of something that runs, and Cure what to do about it; empty for a release that the
+	// ledger knows.
+	Problem, Cure string
 }
 
 // State is where one release stands, derived from its events.
