@@ -45,7 +45,5 @@ func (l *Linter) checkApplied(f *File) []Finding {
 			f.severities[i] = severities[i]
 		}
 	}
-	out := f.suppress()
-	l.count(f, out)
-	return out
+	return l.finish(f)
 }

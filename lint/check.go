@@ -19,6 +19,8 @@ type Options struct {
 	// StoppedUse gives the place, such as store.go:8, of a use of the object that the branch takes out of the code; empty for none. Nil
 	// where the code is not compared.
 	StoppedUse func(phases.Object) string
+	// Baseline has findings that are not told; nil for none.
+	Baseline *Baseline
 }
 
 // Linter judges files in their order: each against the schema that the earlier ones left.
@@ -140,7 +142,18 @@ func (l *Linter) Check(s *Source) []Finding {
 			l.rules[i].File(f)
 		}
 	}
+	return l.finish(f)
+}
+
+// finish takes out what comments and the baseline allow, and counts the rest.
+func (l *Linter) finish(f *File) []Finding {
 	out := f.suppress()
+	if b := l.options.Baseline; b != nil {
+		all := len(out)
+		if out = b.without(f.File.Path, f.File.Text, out); len(out) < all {
+			l.summary.Suppressed["baseline"] += all - len(out)
+		}
+	}
 	l.count(f, out)
 	return out
 }
@@ -153,6 +166,11 @@ func (l *Linter) count(f *File, out []Finding) {
 			l.summary.Unread++
 		}
 	}
+	l.tally(out)
+}
+
+// tally counts findings.
+func (l *Linter) tally(out []Finding) {
 	for i := range out {
 		l.summary.Findings++
 		switch out[i].Severity {

@@ -102,6 +102,6 @@ var rules = slices.Concat(
 	group("Columns", columnRules), group("Constraints", constraintRules), group("Indexes", indexRules), group("Partitions", partitionRules),
 	group("Tables and upkeep", tableRules), group("What code loses", contractRules), group("Functions, triggers and views", routineRules),
 	group("Access", accessRules), group("Data", dataRules), group("Transactions and settings", transactionRules),
-	group("What cannot be read", opaqueRules), group("Phases and history", slices.Concat(phaseRules, historyRules)), group("Allowances", allowanceRules),
+	group("What cannot be read", opaqueRules), group("Phases and history", slices.Concat(phaseRules, historyRules)), group("Allowances", slices.Concat(allowanceRules, baselineRules)),
 	group("Style", styleRules),
 )

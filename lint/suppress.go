@@ -98,7 +98,7 @@ func (f *File) statementOf(at phases.Span) int {
 	return -1
 }
 
-var foreignComment = regexp.MustCompile(`--[ \t]*(squawk-ignore(?:-file)?|atlas:nolint)\b[ \t]*([^\r\n]*)`)
+var foreignComment = regexp.MustCompile(`(?:--|/\*)[ \t]*(squawk-ignore(?:-file)?|atlas:nolint)\b[ \t]*([^\r\n*]*)(?:\*/)?`)
 
 // foreign collects the comments of other linters.
 func (f *File) foreign() []allowance {

@@ -32,6 +32,8 @@ type lintFlags struct {
 	always       bool
 	fix, diff    bool
 	base         string
+	baseline     string
+	write        bool
 }
 
 func newLintCommand(a *app) *cobra.Command {
@@ -54,6 +56,7 @@ A comment silences a finding where it is right as it is: -- pawl:allow RULE: rea
   pawl lint --base origin/main         # on a pull request
   pawl lint --select style --ignore length-limit
   pawl lint --format sarif > pawl.sarif
+  pawl lint --write-baseline           # on an old repository: what is there is known, what comes new is told
   pawl lint --fix                      # cure what can be cured mechanically
   pawl explain blocking-index          # why, and how to do it safely`,
 		Annotations: map[string]string{formatsAnnotation: strings.Join(report.Formats(), ",")},
@@ -69,8 +72,11 @@ A comment silences a finding where it is right as it is: -- pawl:allow RULE: rea
 	flags.StringVar(&f.transactions, "transactions", "", "who runs the files: statement (nobody wraps them), file (pawl), always (a tool wraps every file)\n(default file where there is a pawl.yaml, else statement)")
 	flags.BoolVar(&f.always, "assume-in-transaction", false, "the same as --transactions=always")
 	flags.StringVar(&f.base, "base", "", "revision that the branch starts from, such as origin/main: only what the branch adds is judged")
+	flags.StringVar(&f.baseline, "baseline", "", "file with findings that are known and not told again")
+	flags.BoolVar(&f.write, "write-baseline", false, "write what is found into the baseline (default "+defaultBaseline+"), and succeed")
 	flags.BoolVar(&f.fix, "fix", false, "write the mechanical cures into the files")
 	flags.BoolVar(&f.diff, "diff", false, "print what --fix would change, and change nothing")
+	_ = cmd.MarkFlagFilename("baseline", "json")
 	for name, words := range map[string][]string{
 		"select": slices.Concat(lint.Groups(), lint.Names()), "ignore": slices.Concat(lint.Groups(), lint.Names()),
 		"fail-on": {"info", "warning", "error", "none"}, "transactions": {"statement", "file", "always"}, "pg-version": {"14", "15", "16", "17", "18"},
@@ -139,6 +145,12 @@ func (a *app) lint(ctx context.Context, args []string, f *lintFlags) error {
 	if err != nil {
 		return err
 	}
+	if f.write {
+		return a.writeBaseline(options, sources, f)
+	}
+	if options.Baseline, err = readBaseline(f.baseline); err != nil {
+		return err
+	}
 	linter, err := lint.New(options)
 	if err != nil {
 		return &usageError{message: err.Error(), hint: "`pawl explain` lists the rules"}
@@ -169,6 +181,19 @@ func (a *app) lint(ctx context.Context, args []string, f *lintFlags) error {
 	})
 	if err != nil {
 		return err
+	}
+	if stale := linter.StaleBaseline(gone(options.Baseline)); len(stale) > 0 {
+		path := place(stale[0].Path)
+		if err := w.File(path); err != nil {
+			return err
+		}
+		for i := range stale {
+			failed = failed || stale[i].Severity >= failOn
+			stale[i].Path = path
+			if err := w.Finding(&stale[i], options.Baseline.Text); err != nil {
+				return err
+			}
+		}
 	}
 	if err := w.End(linter.Summary()); err != nil {
 		return err

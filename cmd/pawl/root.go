@@ -108,7 +108,7 @@ DATABASE_URL and the PG… variables of libpq.`,
 			cmd.AddCommand(c)
 		}
 	}
-	cmd.AddCommand(newDemoCommand(a))
+	cmd.AddCommand(newConfigCommand(a), newDemoCommand(a))
 	eachCommand(cmd, func(c *cobra.Command) {
 		if args := c.Args; args != nil {
 			c.Args = func(c *cobra.Command, list []string) error {
