@@ -84,8 +84,10 @@ func (c *Catalog) lose(Object) { c.Incomplete = true }
 
 func (c *Catalog) noteLost(j *judgement, l lost) {
 	if l.shape != nil {
+		inside := *l.shape.open()
+		inside.columns = slices.Clone(inside.columns)
 		shape := *l.shape
-		shape.columns = slices.Clone(l.shape.columns)
+		shape.inside = &inside
 		l.shape = &shape
 	}
 	l.op = op{span: j.Span, kind: j.Kind, on: j.On}
@@ -93,7 +95,8 @@ func (c *Catalog) noteLost(j *judgement, l lost) {
 }
 
 func (c *Catalog) newRel(o Object, kind ObjectKind) *rel {
-	r := &rel{schema: c.schemaFor(o.Schema), name: o.Relation, kind: kind, born: c.step, owner: c.role}
+	r := c.store.add(&rel{schema: c.schemaFor(o.Schema), name: o.Relation, kind: kind, born: c.step})
+	r.inside.owner = c.role
 	c.relations[key(r.schema, r.name)] = r
 	c.touched++
 	return r
@@ -108,13 +111,13 @@ func (c *Catalog) createTable(op *Operation) {
 		c.relations[key(r.schema, r.name)] = r
 	}
 	if def.Foreign {
-		r.foreign = def.Server
+		r.open().foreign = def.Server
 		r.kind = ForeignTable
 	}
-	r.unlogged, r.partitioned, r.key = def.Unlogged, def.Strategy, def.PartitionKey
+	r.unlogged, r.partitioned, r.open().key = def.Unlogged, def.Strategy, def.PartitionKey
 	if def.OfType.Name != "" {
 		if t := c.typ(def.OfType); t != nil {
-			r.ofType = key(t.schema, t.name)
+			r.open().ofType = key(t.schema, t.name)
 			for i := range t.Attributes {
 				c.addColumn(r, &t.Attributes[i])
 			}
@@ -153,11 +156,11 @@ func (c *Catalog) createTable(op *Operation) {
 
 func (c *Catalog) addColumn(r *rel, def *ColumnDef) {
 	k := &col{
-		name: def.Name, typ: def.Type, notNull: def.NotNull, def: def.Default, identity: def.Identity,
+		name: def.Name, typ: c.store.typeOf(def.Type), notNull: def.NotNull, def: def.Default, identity: def.Identity,
 		generated: def.Generated, expression: def.Expression, serial: def.Serial, born: c.step, collation: def.Collation,
 	}
 	if def.Type.Like != "" {
-		k.typ = c.typeLike(def.Type.Like)
+		k.typ = c.store.typeOf(c.typeLike(def.Type.Like))
 	}
 	if t := c.typ(def.Type); t != nil && t.Form == "domain" {
 		k.notNull = k.notNull || c.notNullDomain(t)
@@ -165,10 +168,10 @@ func (c *Catalog) addColumn(r *rel, def *ColumnDef) {
 			k.def = t.Default
 		}
 	}
-	r.columns = append(r.columns, k)
+	r.open().columns = append(r.open().columns, k)
 	if def.Serial || def.Identity != 0 {
 		name := c.freeName(r.name, def.Name, "seq", func(name string) bool { return c.relations[key(r.schema, name)] != nil })
-		s := &rel{schema: r.schema, name: name, kind: Sequence, born: c.step, ownerTable: r, ownerColumn: def.Name, identity: def.Identity, temporary: r.temporary}
+		s := c.store.add(&rel{schema: r.schema, name: name, kind: Sequence, born: c.step, ownerTable: r, ownerColumn: def.Name, identity: def.Identity, temporary: r.temporary})
 		c.relations[key(s.schema, s.name)] = s
 		r.sequences = append(r.sequences, s)
 		if def.Serial {
@@ -187,7 +190,7 @@ func (c *Catalog) typeLike(path string) TypeName {
 		}
 		if r := c.rel(o); r != nil {
 			if k := r.column(parts[n-1]); k != nil {
-				return k.typ
+				return k.typ.TypeName
 			}
 		}
 	}
@@ -200,17 +203,17 @@ func (c *Catalog) inherit(r, parent *rel, b *PartitionBound) {
 		c.lose(Object{})
 		return
 	}
-	r.bound = b
-	r.parents = append(r.parents, parent)
-	parent.children = append(parent.children, r)
-	for _, k := range parent.columns {
+	r.open().bound = b
+	r.open().parents = append(r.open().parents, parent)
+	parent.open().children = append(parent.open().children, r)
+	for _, k := range parent.open().columns {
 		if r.column(k.name) == nil {
 			copied := *k
 			copied.born = c.step
-			r.columns = append(r.columns, &copied)
+			r.open().columns = append(r.open().columns, &copied)
 		}
 	}
-	for _, k := range slices.Clone(parent.constraints) {
+	for _, k := range slices.Clone(parent.open().constraints) {
 		if k.Type == CheckConstraint && !k.NoInherit || k.Type == ForeignKeyConstraint && b != nil {
 			if r.constraint(k.Name) == nil {
 				c.addInherited(r, k)
@@ -220,7 +223,7 @@ func (c *Catalog) inherit(r, parent *rel, b *PartitionBound) {
 	if b == nil {
 		return
 	}
-	for _, i := range slices.Clone(parent.indexes) {
+	for _, i := range slices.Clone(parent.open().indexes) {
 		c.indexPartition(i, r)
 	}
 }
@@ -228,9 +231,9 @@ func (c *Catalog) inherit(r, parent *rel, b *PartitionBound) {
 func (c *Catalog) addInherited(r *rel, k *con) {
 	copied := *k
 	copied.table, copied.inherited, copied.index = r, true, nil
-	r.constraints = append(r.constraints, &copied)
+	r.open().constraints = append(r.open().constraints, &copied)
 	if copied.ref != nil {
-		copied.ref.referencedBy = append(copied.ref.referencedBy, &copied)
+		r.refer(copied.ref)
 	}
 }
 
@@ -240,7 +243,7 @@ func (c *Catalog) like(r *rel, l LikeDef) {
 		r.unfollowed = true
 		return
 	}
-	for _, k := range from.columns {
+	for _, k := range from.open().columns {
 		copied := col{name: k.name, typ: k.typ, notNull: k.notNull, born: c.step, collation: k.collation}
 		if l.Defaults {
 			copied.def = k.def
@@ -251,9 +254,9 @@ func (c *Catalog) like(r *rel, l LikeDef) {
 		if l.Generated {
 			copied.generated, copied.expression = k.generated, k.expression
 		}
-		r.columns = append(r.columns, &copied)
+		r.open().columns = append(r.open().columns, &copied)
 	}
-	for _, k := range from.constraints {
+	for _, k := range from.open().constraints {
 		if k.Type == CheckConstraint && l.Constraints {
 			c.addConstraint(r, k.ConstraintDef)
 		}
@@ -261,7 +264,7 @@ func (c *Catalog) like(r *rel, l LikeDef) {
 	if !l.Indexes {
 		return
 	}
-	for _, i := range slices.Clone(from.indexes) {
+	for _, i := range slices.Clone(from.open().indexes) {
 		if i.constraint != nil {
 			def := i.constraint.ConstraintDef
 			def.Name, def.Index = "", ""
@@ -279,7 +282,7 @@ func (c *Catalog) addConstraint(r *rel, def ConstraintDef) *con {
 		def.Name = c.constraintName(r, &def)
 	}
 	k := &con{ConstraintDef: def, table: r, valid: !def.NotValid && !def.NotEnforced, born: c.step}
-	r.constraints = append(r.constraints, k)
+	r.open().constraints = append(r.open().constraints, k)
 	switch def.Type {
 	case PrimaryKeyConstraint:
 		for _, name := range def.Columns {
@@ -296,12 +299,12 @@ func (c *Catalog) addConstraint(r *rel, def ConstraintDef) *con {
 	case ForeignKeyConstraint:
 		k.ref = c.rel(def.Ref)
 		if k.ref != nil {
-			k.ref.referencedBy = append(k.ref.referencedBy, k)
+			r.refer(k.ref)
 		}
 	}
 	switch def.Type {
 	case PrimaryKeyConstraint, UniqueConstraint, ExclusionConstraint:
-		if i := c.indexes[key(r.schema, def.Index)]; def.Index != "" && i != nil {
+		if i := c.indexOf[key(r.schema, def.Index)].index(def.Index); def.Index != "" && i != nil {
 			k.index, i.constraint = i, k
 			if len(k.Columns) == 0 {
 				k.Columns = i.Columns
@@ -325,10 +328,10 @@ func (c *Catalog) createIndex(r *rel, def IndexDef, k *con) *index {
 		def.Name = c.indexName(r, &def)
 	}
 	i := &index{IndexDef: def, schema: r.schema, table: r, born: c.step, constraint: k}
-	c.indexes[key(i.schema, i.Name)] = i
-	r.indexes = append(r.indexes, i)
+	c.indexOf[key(i.schema, i.Name)] = r
+	r.open().indexes = append(r.open().indexes, i)
 	if r.partitioned != 0 {
-		for _, child := range r.children {
+		for _, child := range r.open().children {
 			c.indexPartition(i, child)
 		}
 	}
@@ -337,7 +340,7 @@ func (c *Catalog) createIndex(r *rel, def IndexDef, k *con) *index {
 
 // indexPartition gives a partition its part of the parent's index.
 func (c *Catalog) indexPartition(i *index, child *rel) {
-	for _, own := range child.indexes {
+	for _, own := range child.open().indexes {
 		if own.parent == nil && own.Unique == i.Unique && slices.Equal(own.Columns, i.Columns) && len(own.Expressions) == 0 && len(i.Expressions) == 0 {
 			own.parent = i
 			return
@@ -353,7 +356,7 @@ func (c *Catalog) indexPartition(i *index, child *rel) {
 		k.Index = made.Name
 		con := &con{ConstraintDef: k, table: child, valid: true, index: made, born: c.step, inherited: true}
 		made.constraint = con
-		child.constraints = append(child.constraints, con)
+		child.open().constraints = append(child.open().constraints, con)
 		if k.Type == PrimaryKeyConstraint {
 			for _, name := range k.Columns {
 				if each := child.column(name); each != nil {
@@ -368,22 +371,22 @@ func (c *Catalog) renameIndex(i *index, name string) {
 	if name == "" || i.Name == name {
 		return
 	}
-	delete(c.indexes, key(i.schema, i.Name))
+	delete(c.indexOf, key(i.schema, i.Name))
 	i.Name = name
-	c.indexes[key(i.schema, name)] = i
+	c.indexOf[key(i.schema, name)] = i.table
 	if i.constraint != nil {
 		i.constraint.Name = name
 	}
 }
 
 func (c *Catalog) dropIndex(i *index) {
-	delete(c.indexes, key(i.schema, i.Name))
-	i.table.indexes = without(i.table.indexes, i)
+	delete(c.indexOf, key(i.schema, i.Name))
+	i.table.open().indexes = without(i.table.open().indexes, i)
 	if i.constraint != nil {
-		i.table.constraints = without(i.table.constraints, i.constraint)
+		i.table.open().constraints = without(i.table.open().constraints, i.constraint)
 	}
-	for _, child := range i.table.children {
-		for _, own := range slices.Clone(child.indexes) {
+	for _, child := range i.table.open().children {
+		for _, own := range slices.Clone(child.open().indexes) {
 			if own.parent == i {
 				c.dropIndex(own)
 			}
@@ -396,10 +399,8 @@ func without[T comparable](list []T, one T) []T {
 }
 
 func (c *Catalog) dropConstraint(r *rel, k *con) {
-	r.constraints = without(r.constraints, k)
-	if k.ref != nil {
-		k.ref.referencedBy = without(k.ref.referencedBy, k)
-	}
+	r.open().constraints = without(r.open().constraints, k)
+	r.unrefer(k.ref)
 	if k.index != nil {
 		i := k.index
 		i.constraint = nil
@@ -412,7 +413,7 @@ func (c *Catalog) dropConstraint(r *rel, k *con) {
 			}
 		}
 	}
-	for _, child := range r.children {
+	for _, child := range r.open().children {
 		if inherited := child.constraint(k.Name); inherited != nil && inherited.inherited {
 			c.dropConstraint(child, inherited)
 		}
@@ -423,40 +424,39 @@ func (c *Catalog) dropRelation(r *rel, cascade bool) {
 	if r.dropped {
 		return
 	}
-	r.dropped = true
+	c.store.forget(r)
 	if c.relations[key(r.schema, r.name)] == r {
 		delete(c.relations, key(r.schema, r.name))
 	}
-	for _, i := range r.indexes {
-		delete(c.indexes, key(i.schema, i.Name))
+	for _, i := range r.open().indexes {
+		delete(c.indexOf, key(i.schema, i.Name))
 	}
-	for _, k := range slices.Clone(r.constraints) {
-		if k.ref != nil {
-			k.ref.referencedBy = without(k.ref.referencedBy, k)
-		}
+	for _, k := range r.open().constraints {
+		r.unrefer(k.ref)
 	}
-	for _, k := range slices.Clone(r.referencedBy) {
+	for _, k := range r.references() {
 		c.dropConstraint(k.table, k)
 	}
-	for _, p := range r.parents {
-		p.children = without(p.children, r)
+	for _, p := range r.open().parents {
+		p.open().children = without(p.open().children, r)
 	}
-	for _, child := range slices.Clone(r.children) {
+	for _, child := range slices.Clone(r.open().children) {
 		if r.partitioned != 0 || cascade {
 			c.dropRelation(child, cascade)
 		} else {
-			child.parents = without(child.parents, r)
+			child.open().parents = without(child.open().parents, r)
 		}
 	}
-	for _, below := range r.reads {
-		below.readBy = without(below.readBy, r)
+	for _, below := range r.open().reads {
+		below.open().readBy = without(below.open().readBy, r)
 	}
 	if cascade {
-		for _, v := range slices.Clone(r.readBy) {
+		for _, v := range slices.Clone(r.open().readBy) {
 			c.dropRelation(v, true)
 		}
 	}
 	for _, s := range r.sequences {
+		c.store.forget(s)
 		delete(c.relations, key(s.schema, s.name))
 	}
 	if r.ownerTable != nil {
@@ -471,10 +471,10 @@ func (c *Catalog) dropRelation(r *rel, cascade bool) {
 func (c *Catalog) move(r *rel, schema, name string) {
 	delete(c.relations, key(r.schema, r.name))
 	if schema != r.schema {
-		for _, i := range r.indexes {
-			delete(c.indexes, key(i.schema, i.Name))
+		for _, i := range r.open().indexes {
+			delete(c.indexOf, key(i.schema, i.Name))
 			i.schema = schema
-			c.indexes[key(schema, i.Name)] = i
+			c.indexOf[key(schema, i.Name)] = r
 		}
 		for _, s := range r.sequences {
 			delete(c.relations, key(s.schema, s.name))
@@ -511,8 +511,8 @@ func (c *Catalog) createTableAs(op *Operation) {
 	if op.Table != nil {
 		r.unlogged = op.Table.Unlogged
 		for i, name := range op.Table.ColumnList {
-			if i < len(r.columns) {
-				r.columns[i].name = name
+			if i < len(r.open().columns) {
+				r.open().columns[i].name = name
 			}
 		}
 	}
@@ -528,22 +528,22 @@ func (c *Catalog) createView(op *Operation) {
 		r = c.newRel(op.On, View)
 		r.temporary = op.Table != nil && op.Table.Temporary
 	} else {
-		for _, below := range old.reads {
-			below.readBy = without(below.readBy, old)
+		for _, below := range old.open().reads {
+			below.open().readBy = without(below.open().readBy, old)
 		}
-		r.columns, r.reads = nil, nil
+		r.open().columns, r.open().reads = nil, nil
 	}
-	r.options = op.Names
+	r.open().options = op.Names
 	c.outputs(r, op.Query)
 	c.readsOf(r, op.Query)
 }
 
 func (c *Catalog) readsOf(r *rel, q *QueryDef) {
-	r.query = q
+	r.open().query = q
 	for _, o := range q.Reads {
-		if below := c.rel(o); below != nil && below != r && !slices.Contains(r.reads, below) {
-			r.reads = append(r.reads, below)
-			below.readBy = append(below.readBy, r)
+		if below := c.rel(o); below != nil && below != r && !slices.Contains(r.open().reads, below) {
+			r.open().reads = append(r.open().reads, below)
+			below.open().readBy = append(below.open().readBy, r)
 		}
 	}
 }
@@ -564,17 +564,17 @@ func (c *Catalog) outputs(r *rel, q *QueryDef) {
 				r.unfollowed = true
 				continue
 			}
-			for _, k := range source.columns {
-				r.columns = append(r.columns, &col{name: k.name, typ: k.typ, born: c.step})
+			for _, k := range source.open().columns {
+				r.open().columns = append(r.open().columns, &col{name: k.name, typ: k.typ, born: c.step})
 			}
 			continue
 		}
-		k := &col{name: o.Name, typ: o.Type, born: c.step}
+		k := &col{name: o.Name, typ: c.store.typeOf(o.Type), born: c.step}
 		if source != nil && o.Type.Name == "" {
 			if from := source.column(o.Column.Column); from != nil {
 				k.typ = from.typ
 			}
 		}
-		r.columns = append(r.columns, k)
+		r.open().columns = append(r.open().columns, k)
 	}
 }

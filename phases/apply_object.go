@@ -44,8 +44,8 @@ func (c *Catalog) applyObject(j *judgement) {
 		delete(c.roles, op.On.Name)
 		c.roles[op.To] = true
 		for _, r := range c.relations {
-			if r.owner == op.On.Name {
-				r.owner = op.To
+			if r.open().owner == op.On.Name {
+				r.open().owner = op.To
 			}
 		}
 	case "create_statistics":
@@ -199,9 +199,9 @@ func (c *Catalog) applyType(j *judgement) {
 	case "drop_type", "drop_domain":
 		if op.Flags.Has(Cascade) {
 			for _, u := range c.users(t) {
-				for _, k := range slices.Clone(u.columns) {
-					if c.typ(k.typ) == t {
-						u.columns = without(u.columns, k)
+				for _, k := range slices.Clone(u.open().columns) {
+					if c.typ(k.typ.TypeName) == t {
+						u.open().columns = without(u.open().columns, k)
 					}
 				}
 			}
@@ -215,9 +215,11 @@ func (c *Catalog) applyType(j *judgement) {
 			schema, name = op.To, t.name
 		}
 		for _, u := range users {
-			for _, k := range u.columns {
+			for _, k := range u.open().columns {
 				if k.typ.Name == t.name && (k.typ.Schema == "" || k.typ.Schema == t.schema) {
-					k.typ.Schema, k.typ.Name = schema, name
+					renamed := k.typ.TypeName
+					renamed.Schema, renamed.Name = schema, name
+					k.typ = c.store.typeOf(renamed)
 				}
 			}
 		}
@@ -243,7 +245,7 @@ func (c *Catalog) applyType(j *judgement) {
 		if op.Column != nil {
 			t.Attributes = append(slices.Clone(t.Attributes), *op.Column)
 			for _, r := range c.sorted() {
-				if r.ofType == key(t.schema, t.name) {
+				if r.open().ofType == key(t.schema, t.name) {
 					c.addColumn(r, op.Column)
 				}
 			}
@@ -258,6 +260,8 @@ func (c *Catalog) applyFunction(j *judgement) {
 	switch op.Kind {
 	case "create_function", "create_procedure", "create_aggregate", "create_overload", "replace_function", "replace_function_stricter":
 		f := &function{schema: c.schemaFor(op.On.Schema), name: op.On.Name, FunctionDef: *op.Function, born: c.step, owner: c.role}
+		// The text of the file that it stands in is not to be kept with it.
+		f.Definition = strings.Clone(f.Definition)
 		k := key(f.schema, f.name)
 		for i, old := range c.functions[k] {
 			if old.signature() == f.signature() {

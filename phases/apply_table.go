@@ -38,13 +38,13 @@ func (c *Catalog) applyOne(j *judgement, r *rel, k *col) {
 	op := &j.Operation
 	switch op.Kind {
 	case "drop_column":
-		r.columns = without(r.columns, k)
-		for _, con := range slices.Clone(r.constraints) {
+		r.open().columns = without(r.open().columns, k)
+		for _, con := range slices.Clone(r.open().constraints) {
 			if slices.Contains(con.Columns, k.name) {
 				c.dropConstraint(r, con)
 			}
 		}
-		for _, i := range slices.Clone(r.indexes) {
+		for _, i := range slices.Clone(r.open().indexes) {
 			if i.mentions(k.name) {
 				c.dropIndex(i)
 			}
@@ -74,7 +74,7 @@ func (c *Catalog) applyOne(j *judgement, r *rel, k *col) {
 			}
 			return out
 		}
-		for _, con := range r.constraints {
+		for _, con := range r.open().constraints {
 			con.Columns = renameIn(con.Columns)
 			if con.Expr != nil {
 				e := *con.Expr
@@ -88,13 +88,13 @@ func (c *Catalog) applyOne(j *judgement, r *rel, k *col) {
 				con.Expr = &e
 			}
 		}
-		for _, con := range r.referencedBy {
+		for _, con := range r.references() {
 			con.RefColumns = renameIn(con.RefColumns)
 		}
-		for _, i := range r.indexes {
+		for _, i := range r.open().indexes {
 			i.Columns, i.Include = renameIn(i.Columns), renameIn(i.Include)
 		}
-		r.key = renameIn(r.key)
+		r.open().key = renameIn(r.open().key)
 	case "set_default", "set_default_violating":
 		k.def = op.Expr
 		if op.Expr != nil && op.Expr.Null {
@@ -106,9 +106,9 @@ func (c *Catalog) applyOne(j *judgement, r *rel, k *col) {
 		k.notNull = true
 	case "drop_not_null":
 		k.notNull = false
-		for _, con := range slices.Clone(r.constraints) {
+		for _, con := range slices.Clone(r.open().constraints) {
 			if con.Type == NotNullConstraint && slices.Contains(con.Columns, k.name) {
-				r.constraints = without(r.constraints, con)
+				r.open().constraints = without(r.open().constraints, con)
 			}
 		}
 	case "add_identity", "add_identity_always":
@@ -124,7 +124,7 @@ func (c *Catalog) applyOne(j *judgement, r *rel, k *col) {
 		k.generated, k.expression = 0, nil
 	default:
 		if strings.HasPrefix(string(op.Kind), "alter_column_type") {
-			k.typ = op.Column.Type
+			k.typ = c.store.typeOf(op.Column.Type)
 			k.collation = op.Column.Collation
 		}
 	}
@@ -210,28 +210,28 @@ func (c *Catalog) applyTrigger(j *judgement) {
 	case "create_trigger", "create_trigger_harmless", "create_rule", "create_rule_also":
 		rule := op.On.Kind == Rule
 		if old := r.trigger(op.On.Name, rule); old != nil {
-			r.triggers = without(r.triggers, old)
+			r.open().triggers = without(r.open().triggers, old)
 		}
-		r.triggers = append(r.triggers, &trigger{TriggerDef: *op.Trigger, name: op.On.Name, rule: rule, born: c.step})
+		r.open().triggers = append(r.open().triggers, &trigger{TriggerDef: *op.Trigger, name: op.On.Name, rule: rule, born: c.step})
 	case "drop_trigger", "drop_trigger_behaviour", "drop_rule", "drop_rule_behaviour":
 		if old := r.trigger(op.On.Name, op.On.Kind == Rule); old != nil {
-			r.triggers = without(r.triggers, old)
+			r.open().triggers = without(r.open().triggers, old)
 		}
 	case "rename_trigger", "rename_rule":
 		if old := r.trigger(op.On.Name, op.On.Kind == Rule); old != nil {
 			old.name = op.To
 		}
 	case "disable_trigger", "disable_trigger_behaviour", "enable_trigger", "enable_trigger_harmless":
-		for _, t := range r.triggers {
+		for _, t := range r.open().triggers {
 			if !t.rule && (t.name == op.On.Name || op.On.Name == "") {
 				t.disabled = strings.HasPrefix(string(op.Kind), "disable")
 			}
 		}
 	case "create_policy", "create_restrictive_policy":
-		r.policies = append(r.policies, &policy{PolicyDef: *op.Policy, name: op.On.Name, born: c.step})
+		r.open().policies = append(r.open().policies, &policy{PolicyDef: *op.Policy, name: op.On.Name, born: c.step})
 	case "drop_policy", "drop_restrictive_policy":
 		if old := r.policy(op.On.Name); old != nil {
-			r.policies = without(r.policies, old)
+			r.open().policies = without(r.open().policies, old)
 		}
 	case "rename_policy":
 		if old := r.policy(op.On.Name); old != nil {
@@ -255,13 +255,13 @@ func (c *Catalog) applyTable(j *judgement) bool {
 		return true
 	case strings.HasPrefix(kind, "detach_partition"):
 		if child := c.rel(op.Ref); r != nil && child != nil {
-			child.bound = nil
-			child.parents = without(child.parents, r)
-			r.children = without(r.children, child)
-			for _, i := range child.indexes {
+			child.open().bound = nil
+			child.open().parents = without(child.open().parents, r)
+			r.open().children = without(r.open().children, child)
+			for _, i := range child.open().indexes {
 				i.parent = nil
 			}
-			for _, k := range child.constraints {
+			for _, k := range child.open().constraints {
 				k.inherited = false
 			}
 		}
@@ -271,7 +271,7 @@ func (c *Catalog) applyTable(j *judgement) bool {
 		return true
 	case strings.HasPrefix(kind, "owner_"):
 		if r != nil {
-			r.owner = op.To
+			r.open().owner = op.To
 		} else if f := c.fn(op.On); f != nil {
 			f.owner = op.To
 		}
@@ -285,7 +285,7 @@ func (c *Catalog) applyTable(j *judgement) bool {
 		c.inherit(r, c.rel(op.Ref), nil)
 	case "no_inherit":
 		if p := c.rel(op.Ref); p != nil {
-			p.children, r.parents = without(p.children, r), without(r.parents, p)
+			p.open().children, r.open().parents = without(p.open().children, r), without(r.open().parents, p)
 		}
 	case "enable_row_security":
 		r.rls = true
@@ -300,11 +300,11 @@ func (c *Catalog) applyTable(j *judgement) bool {
 	case "set_unlogged":
 		r.unlogged = true
 	case "set_tablespace":
-		r.tablespace = op.To
+		r.open().tablespace = op.To
 	case "not_of":
-		r.ofType = qname{}
+		r.open().ofType = qname{}
 	case "of_type":
-		r.ofType = key(c.schemaFor(op.Ref.Schema), op.Ref.Name)
+		r.open().ofType = key(c.schemaFor(op.Ref.Schema), op.Ref.Name)
 	case "replica_identity", "replica_identity_kept":
 		r.identified, r.nothing = op.Text == "i" || op.Text == "f", op.Text == "n"
 	default:
@@ -327,19 +327,19 @@ func (c *Catalog) applyGrant(j *judgement) {
 		targets = append(targets, j.rel)
 	}
 	for _, r := range targets {
-		if r.grants == nil {
-			r.grants = map[string][]string{}
+		if r.open().grants == nil {
+			r.open().grants = map[string][]string{}
 		}
 		for _, role := range op.Roles {
 			if strings.HasPrefix(string(op.Kind), "grant") {
-				r.grants[role] = append(r.grants[role], op.Names...)
+				r.open().grants[role] = append(r.open().grants[role], op.Names...)
 				continue
 			}
 			if slices.Contains(op.Names, "all") {
-				delete(r.grants, role)
+				delete(r.open().grants, role)
 				continue
 			}
-			r.grants[role] = slices.DeleteFunc(slices.Clone(r.grants[role]), func(p string) bool { return slices.Contains(op.Names, p) })
+			r.open().grants[role] = slices.DeleteFunc(slices.Clone(r.open().grants[role]), func(p string) bool { return slices.Contains(op.Names, p) })
 		}
 	}
 }

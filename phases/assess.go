@@ -53,6 +53,7 @@ func (c *Catalog) Assess(f *File) *Assessment { return c.AssessEach(f, nil) }
 // the operation changes the catalog. The operation is lent for the call, and the end of the file may still make it milder:
 // what the file takes and puts back is known only then.
 func (c *Catalog) AssessEach(f *File, see func(statement, operation int, op *AssessedOperation)) *Assessment {
+	c.store.rest()
 	c.step++
 	if !c.marked {
 		c.mark = c.step

@@ -171,7 +171,7 @@ func (c *Catalog) CheckBackfill(b *BackfillDef) []BackfillProblem {
 // fires lists the triggers that the backfill sets off and that its directive does not name.
 func (r *rel) fires(b *BackfillDef) []string {
 	var out []string
-	for _, t := range r.triggers {
+	for _, t := range r.open().triggers {
 		if t.rule || t.disabled || slices.Contains(b.Settings.Triggers, t.name) || !slices.Contains(t.Events, b.Verb) {
 			continue
 		}
@@ -234,12 +234,12 @@ func (r *rel) uniqueKey(want []string) []string {
 	if pk := r.primaryKey(); pk != nil && fits(pk.Columns) {
 		return pk.Columns
 	}
-	for _, i := range r.indexes {
+	for _, i := range r.open().indexes {
 		if keys := i.Columns[:min(i.Keys, len(i.Columns))]; i.Unique && !i.invalid && i.Where == nil && len(i.Expressions) == 0 && fits(keys) {
 			return keys
 		}
 	}
-	for _, con := range r.constraints {
+	for _, con := range r.open().constraints {
 		if con.Type == UniqueConstraint && !con.Deferrable && fits(con.Columns) {
 			return con.Columns
 		}

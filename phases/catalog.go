@@ -19,7 +19,8 @@ type Catalog struct {
 	path         []string
 	defaultPath  []string
 	relations    map[qname]*rel
-	indexes      map[qname]*index
+	indexOf      map[qname]*rel // to the table of each index
+	store        *store
 	types        map[qname]*typ
 	functions    map[qname][]*function
 	extensions   map[string]string
@@ -33,8 +34,8 @@ type Catalog struct {
 	utc          bool
 
 	// step counts the files; an object is new to a statement when it was born in mark or later.
-	step   int
-	mark   int
+	step   int32
+	mark   int32
 	marked bool
 	// touched counts the objects ever made: an empty catalog knows nothing about the database.
 	touched int
@@ -49,40 +50,30 @@ type Catalog struct {
 	gone     []lost
 }
 
-// rel is a table, view, materialized view, sequence or composite type's relation.
+// rel is a table, view, materialized view, sequence or composite type's relation. What it is made of stands in its body.
 type rel struct {
 	schema, name string
 	kind         ObjectKind
-	born         int
-	columns      []*col
-	constraints  []*con
-	indexes      []*index
-	triggers     []*trigger
-	policies     []*policy
-	parents      []*rel
-	children     []*rel
-	partitioned  byte
-	key          []string
-	bound        *PartitionBound
-	temporary    bool
-	unlogged     bool
-	foreign      string
-	rls, force   bool
-	ofType       qname
-	owner        string
-	grants       map[string][]string
-	query        *QueryDef
-	options      []string
-	reads        []*rel
-	readBy       []*rel
-	referencedBy []*con
+	// store keeps the bodies; id is the relation's number there.
+	store  *store
+	inside *body
+	// packed is the body while nothing asks for it, and aside what of it is not packed; nil for nothing.
+	packed string
+	aside  *surroundings
+	// referrers are the relations with a foreign key that refers to this one, each once.
+	referrers []*rel
 	// sequences are those that columns of the relation own; ownerTable and ownerColumn are the way back.
 	sequences   []*rel
 	ownerTable  *rel
 	ownerColumn string
+	id          int32
+	born        int32
+	partitioned byte
 	identity    byte
+	temporary   bool
+	unlogged    bool
+	rls, force  bool
 	unfollowed  bool
-	tablespace  string
 	// identified is set where REPLICA IDENTITY names an index or FULL, nothing where it says NOTHING.
 	identified, nothing bool
 	dropped             bool
@@ -90,15 +81,15 @@ type rel struct {
 
 type col struct {
 	name       string
-	typ        TypeName
-	notNull    bool
+	typ        *colType
 	def        *Expr
+	expression *Expr
+	collation  string
+	born       int32
 	identity   byte
 	generated  byte
-	expression *Expr
+	notNull    bool
 	serial     bool
-	born       int
-	collation  string
 }
 
 type con struct {
@@ -107,7 +98,7 @@ type con struct {
 	ref   *rel
 	valid bool
 	index *index
-	born  int
+	born  int32
 	// inherited constraints hang on the parent's.
 	inherited bool
 }
@@ -116,7 +107,7 @@ type index struct {
 	IndexDef
 	schema     string
 	table      *rel
-	born       int
+	born       int32
 	constraint *con
 	parent     *index
 	invalid    bool
@@ -127,25 +118,25 @@ type trigger struct {
 	name     string
 	rule     bool
 	disabled bool
-	born     int
+	born     int32
 }
 
 type policy struct {
 	PolicyDef
 	name string
-	born int
+	born int32
 }
 
 type typ struct {
 	schema, name string
 	TypeDef
-	born int
+	born int32
 }
 
 type function struct {
 	schema, name string
 	FunctionDef
-	born  int
+	born  int32
 	owner string
 }
 
@@ -155,7 +146,7 @@ type publication struct {
 	schemas []string
 	tables  []*rel
 	publish string
-	born    int
+	born    int32
 }
 
 // lost is an object that an operation of the file took away, kept to see whether the file puts it back.
@@ -182,7 +173,7 @@ func NewCatalog(version int) *Catalog {
 	c := &Catalog{
 		Version: version, kinds: make(map[Kind]*Descriptor, len(registry)),
 		schemas: map[string]bool{"public": true}, path: []string{"public"}, defaultPath: []string{"public"},
-		relations: map[qname]*rel{}, indexes: map[qname]*index{}, types: map[qname]*typ{},
+		relations: map[qname]*rel{}, indexOf: map[qname]*rel{}, store: &store{}, types: map[qname]*typ{},
 		functions: map[qname][]*function{}, extensions: map[string]string{"plpgsql": "pg_catalog"},
 		publications: map[string]*publication{}, roles: map[string]bool{}, statistics: map[string]*rel{},
 		prepared: map[string][]Operation{}, suffixes: map[string]int{}, others: map[Object]bool{}, servers: map[string]string{}, step: 1,
@@ -200,7 +191,7 @@ func (c *Catalog) Mark() {
 }
 
 // fresh reports whether something was made in the same run.
-func (c *Catalog) fresh(born int) bool { return born >= c.mark }
+func (c *Catalog) fresh(born int32) bool { return born >= c.mark }
 
 // known reports whether the absence of an object from the catalog proves that the database lacks it: the history was
 // followed from its beginning, which a catalog that never saw anything cannot claim.
@@ -248,8 +239,8 @@ func (c *Catalog) rel(o Object) *rel {
 }
 
 func (c *Catalog) index(o Object) *index {
-	i, _ := lookup(c, c.indexes, o.Schema, o.Relation)
-	return i
+	r, _ := lookup(c, c.indexOf, o.Schema, o.Relation)
+	return r.index(o.Relation)
 }
 
 func (c *Catalog) typ(t TypeName) *typ {
@@ -317,7 +308,7 @@ func (r *rel) object(kind ObjectKind) Object {
 func (r *rel) String() string { return r.schema + "." + r.name }
 
 func (r *rel) column(name string) *col {
-	for _, c := range r.columns {
+	for _, c := range r.open().columns {
 		if c.name == name {
 			return c
 		}
@@ -325,8 +316,49 @@ func (r *rel) column(name string) *col {
 	return nil
 }
 
+// index finds an index of the relation by its name; nil for none.
+func (r *rel) index(name string) *index {
+	if r == nil {
+		return nil
+	}
+	list := r.open().indexes
+	for n := len(list) - 1; n >= 0; n-- {
+		if list[n].Name == name {
+			return list[n]
+		}
+	}
+	return nil
+}
+
+// references are the foreign keys that refer to the relation.
+func (r *rel) references() []*con {
+	var out []*con
+	for _, from := range r.referrers {
+		for _, k := range from.open().constraints {
+			if k.ref == r {
+				out = append(out, k)
+			}
+		}
+	}
+	return out
+}
+
+// refer notes a foreign key from one relation to another.
+func (r *rel) refer(to *rel) {
+	if to != nil && !slices.Contains(to.referrers, r) {
+		to.referrers = append(to.referrers, r)
+	}
+}
+
+// unrefer takes the note back once no foreign key leads there.
+func (r *rel) unrefer(to *rel) {
+	if to != nil && (r.dropped || !slices.ContainsFunc(r.open().constraints, func(k *con) bool { return k.ref == to })) {
+		to.referrers = without(to.referrers, r)
+	}
+}
+
 func (r *rel) constraint(name string) *con {
-	for _, c := range r.constraints {
+	for _, c := range r.open().constraints {
 		if c.Name == name {
 			return c
 		}
@@ -335,7 +367,7 @@ func (r *rel) constraint(name string) *con {
 }
 
 func (r *rel) trigger(name string, rule bool) *trigger {
-	for _, t := range r.triggers {
+	for _, t := range r.open().triggers {
 		if t.name == name && t.rule == rule {
 			return t
 		}
@@ -344,7 +376,7 @@ func (r *rel) trigger(name string, rule bool) *trigger {
 }
 
 func (r *rel) policy(name string) *policy {
-	for _, p := range r.policies {
+	for _, p := range r.open().policies {
 		if p.name == name {
 			return p
 		}
@@ -354,16 +386,17 @@ func (r *rel) policy(name string) *policy {
 
 // descendants are the partitions and inheriting tables below, at any depth, each once.
 func (r *rel) descendants() []*rel {
-	if len(r.children) == 0 {
+	if r.inside == nil || len(r.inside.children) == 0 {
+		// What has children is never packed.
 		return nil
 	}
-	out := slices.Clone(r.children)
+	out := slices.Clone(r.open().children)
 	seen := map[*rel]bool{r: true}
 	for _, child := range out {
 		seen[child] = true
 	}
 	for i := 0; i < len(out); i++ {
-		for _, child := range out[i].children {
+		for _, child := range out[i].open().children {
 			if !seen[child] {
 				seen[child] = true
 				out = append(out, child)
@@ -382,12 +415,12 @@ func (r *rel) family(only bool) []*rel {
 }
 
 // isPartition reports whether the relation is a partition rather than a table that inherits.
-func (r *rel) isPartition() bool { return r.bound != nil && len(r.parents) > 0 }
+func (r *rel) isPartition() bool { return r.open().bound != nil && len(r.open().parents) > 0 }
 
 // defaultPartition is the partition that takes what no other does; nil for none.
 func (r *rel) defaultPartition() *rel {
-	for _, child := range r.children {
-		if child.bound != nil && child.bound.Default {
+	for _, child := range r.open().children {
+		if child.open().bound != nil && child.open().bound.Default {
 			return child
 		}
 	}
@@ -396,7 +429,7 @@ func (r *rel) defaultPartition() *rel {
 
 // primaryKey gives the primary key; nil for none.
 func (r *rel) primaryKey() *con {
-	for _, k := range r.constraints {
+	for _, k := range r.open().constraints {
 		if k.Type == PrimaryKeyConstraint {
 			return k
 		}
@@ -423,7 +456,7 @@ func (r *rel) readers() []*rel {
 	for queue := []*rel{r}; len(queue) > 0; {
 		next := queue[0]
 		queue = queue[1:]
-		for _, v := range next.readBy {
+		for _, v := range next.open().readBy {
 			if !seen[v] {
 				seen[v] = true
 				out = append(out, v)
@@ -441,7 +474,7 @@ func (c *Catalog) users(t *typ) []*rel {
 		if r.kind != Table && r.kind != MatView && r.kind != ForeignTable && r.kind != View {
 			continue
 		}
-		if slices.ContainsFunc(r.columns, func(k *col) bool { return c.typ(k.typ) == t }) || r.ofType == key(t.schema, t.name) {
+		if slices.ContainsFunc(r.open().columns, func(k *col) bool { return c.typ(k.typ.TypeName) == t }) || r.open().ofType == key(t.schema, t.name) {
 			out = append(out, r)
 		}
 	}

@@ -10,11 +10,11 @@ func (c *Catalog) Columns() map[string][]string {
 		default:
 			continue
 		}
-		if r.unfollowed || len(r.columns) == 0 {
+		if r.unfollowed || len(r.open().columns) == 0 {
 			continue
 		}
-		names := make([]string, len(r.columns))
-		for i, k := range r.columns {
+		names := make([]string, len(r.open().columns))
+		for i, k := range r.open().columns {
 			names[i] = k.name
 		}
 		out[r.schema+"."+r.name] = names

@@ -50,7 +50,7 @@ func (c *Catalog) Graph() ([]Node, []Edge) {
 		relations[r] = len(nodes)
 		var columns []string
 		if !r.unfollowed {
-			for _, k := range r.columns {
+			for _, k := range r.open().columns {
 				columns = append(columns, k.name)
 			}
 		}
@@ -86,35 +86,35 @@ func (c *Catalog) Graph() ([]Node, []Edge) {
 		}
 	}
 	for by, r := range sorted {
-		for _, below := range r.reads {
+		for _, below := range r.open().reads {
 			add(below, by, ByView)
 		}
-		if r.query != nil {
-			for _, f := range r.query.Functions {
+		if r.open().query != nil {
+			for _, f := range r.open().query.Functions {
 				call(f.Name, by, ByView)
 			}
 		}
-		for _, child := range r.children {
+		for _, child := range r.open().children {
 			add(child, by, ByParent)
 			edges = append(edges, Edge{by, relations[child], ByInheritance})
 		}
-		for _, k := range r.columns {
+		for _, k := range r.open().columns {
 			expression(k.def, by, ByTrigger)
 			expression(k.expression, by, ByTrigger)
 		}
 		for _, s := range r.sequences {
 			add(s, by, ByTrigger)
 		}
-		for _, k := range r.constraints {
+		for _, k := range r.open().constraints {
 			expression(k.Expr, by, ByTrigger)
 		}
-		for _, t := range r.triggers {
+		for _, t := range r.open().triggers {
 			call(t.Function.Name, by, ByTrigger)
 			for _, a := range t.Actions {
 				add(c.rel(a.On), by, ByView)
 			}
 		}
-		for _, p := range r.policies {
+		for _, p := range r.open().policies {
 			expression(p.Using, by, ByUse)
 			expression(p.Check, by, ByUse)
 		}

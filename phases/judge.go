@@ -230,7 +230,7 @@ func (j *judgement) locks() {
 			}
 		}
 		if d.Reach&ToParent != 0 && j.rel.isPartition() {
-			for _, p := range j.rel.parents {
+			for _, p := range j.rel.open().parents {
 				j.lock(p, AccessExclusive)
 				j.lock(p.defaultPartition(), AccessExclusive)
 			}
@@ -275,7 +275,7 @@ func (j *judgement) lockRead(o Object, mode Lock) {
 		if queue[0].kind != View {
 			continue
 		}
-		for _, below := range queue[0].reads {
+		for _, below := range queue[0].open().reads {
 			if !seen[below] {
 				seen[below] = true
 				queue = append(queue, below)

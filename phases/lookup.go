@@ -46,7 +46,7 @@ func (r Relation) Parent() Relation {
 	if r.r == nil || !r.r.isPartition() {
 		return Relation{c: r.c}
 	}
-	return Relation{r.c, r.r.parents[0]}
+	return Relation{r.c, r.r.open().parents[0]}
 }
 
 // DefaultPartition gives the partition that takes what no other does; the zero Relation for none.
@@ -62,7 +62,7 @@ func (r Relation) PartitionKey() []string {
 	if r.r == nil {
 		return nil
 	}
-	return r.r.key
+	return r.r.open().key
 }
 
 // ColumnInfo is what the catalog knows of one column.
@@ -79,7 +79,7 @@ type ColumnInfo struct {
 }
 
 func (c *Catalog) columnInfo(k *col) ColumnInfo {
-	return ColumnInfo{k.name, k.typ, k.notNull, k.def, k.identity, k.generated, c.fresh(k.born)}
+	return ColumnInfo{k.name, k.typ.TypeName, k.notNull, k.def, k.identity, k.generated, c.fresh(k.born)}
 }
 
 // Columns lists the columns in their order. Complete is false where there may be others that the catalog could not follow.
@@ -87,7 +87,7 @@ func (r Relation) Columns() (list []ColumnInfo, complete bool) {
 	if r.r == nil {
 		return nil, false
 	}
-	for _, k := range r.r.columns {
+	for _, k := range r.r.open().columns {
 		list = append(list, r.c.columnInfo(k))
 	}
 	return list, !r.r.unfollowed && len(list) > 0
@@ -140,8 +140,8 @@ func (r Relation) Constraints() []ConstraintInfo {
 	if r.r == nil {
 		return nil
 	}
-	out := make([]ConstraintInfo, len(r.r.constraints))
-	for i, k := range r.r.constraints {
+	out := make([]ConstraintInfo, len(r.r.open().constraints))
+	for i, k := range r.r.open().constraints {
 		out[i] = r.c.constraintInfo(k)
 	}
 	return out
@@ -162,8 +162,9 @@ func (r Relation) ReferencedBy() []ConstraintInfo {
 	if r.r == nil {
 		return nil
 	}
-	out := make([]ConstraintInfo, len(r.r.referencedBy))
-	for i, k := range r.r.referencedBy {
+	list := r.r.references()
+	out := make([]ConstraintInfo, len(list))
+	for i, k := range list {
 		out[i] = r.c.constraintInfo(k)
 	}
 	return out
@@ -201,8 +202,8 @@ func (r Relation) Indexes() []IndexInfo {
 	if r.r == nil {
 		return nil
 	}
-	out := make([]IndexInfo, len(r.r.indexes))
-	for n, i := range r.r.indexes {
+	out := make([]IndexInfo, len(r.r.open().indexes))
+	for n, i := range r.r.open().indexes {
 		out[n] = r.c.indexInfo(i)
 	}
 	return out
@@ -215,16 +216,16 @@ func (r Relation) ViewsOf(column string) []Object {
 		return nil
 	}
 	var out []Object
-	for _, v := range r.r.readBy {
-		if v.query == nil {
+	for _, v := range r.r.open().readBy {
+		if v.open().query == nil {
 			continue
 		}
 		others := false
-		for _, read := range v.reads {
+		for _, read := range v.open().reads {
 			others = others || read != r.r && (read.unfollowed || read.column(column) != nil)
 		}
-		star := slices.Contains(v.query.Columns, "*") && len(v.reads) == 1
-		if star || slices.Contains(v.query.Columns, column) && !others {
+		star := slices.Contains(v.open().query.Columns, "*") && len(v.open().reads) == 1
+		if star || slices.Contains(v.open().query.Columns, column) && !others {
 			out = append(out, v.object(v.kind))
 		}
 	}
@@ -236,7 +237,7 @@ func (r Relation) Query() *QueryDef {
 	if r.r == nil {
 		return nil
 	}
-	return r.r.query
+	return r.r.open().query
 }
 
 // RowSecurity reports whether row security is on, and how many policies there are.
@@ -244,7 +245,7 @@ func (r Relation) RowSecurity() (on bool, policies int) {
 	if r.r == nil {
 		return false, 0
 	}
-	return r.r.rls, len(r.r.policies)
+	return r.r.rls, len(r.r.open().policies)
 }
 
 // Functions gives the definitions that a name may mean, and whether each was made in the same run.

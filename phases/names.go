@@ -54,7 +54,7 @@ func (c *Catalog) freeName(table, columns, label string, taken func(string) bool
 func (c *Catalog) constraintName(r *rel, def *ConstraintDef) string {
 	taken := func(name string) bool {
 		_, relation := c.relations[key(r.schema, name)]
-		_, index := c.indexes[key(r.schema, name)]
+		_, index := c.indexOf[key(r.schema, name)]
 		return r.constraint(name) != nil || relation || index
 	}
 	columns := strings.Join(def.Columns, "_")
@@ -89,7 +89,7 @@ func (c *Catalog) indexName(r *rel, def *IndexDef) string {
 	}
 	return c.freeName(r.name, strings.Join(append(parts, def.Include...), "_"), "idx", func(name string) bool {
 		_, relation := c.relations[key(r.schema, name)]
-		_, index := c.indexes[key(r.schema, name)]
+		_, index := c.indexOf[key(r.schema, name)]
 		return relation || index
 	})
 }

@@ -19,7 +19,7 @@ func (j *judgement) reach() {
 			for _, each := range r.family(!j.Flags.Has(Cascade) && r.partitioned == 0) {
 				j.lock(each, AccessExclusive)
 				j.foreignKeyEnds(each)
-				for _, k := range each.columns {
+				for _, k := range each.open().columns {
 					for _, s := range each.ownedBy(k.name) {
 						j.lock(s, AccessExclusive)
 					}
@@ -34,7 +34,7 @@ func (j *judgement) reach() {
 	case "drop_sequence":
 		if r != nil && j.Flags.Has(Cascade) {
 			for _, t := range c.sorted() {
-				if slices.ContainsFunc(t.columns, func(k *col) bool { return k.def.draws(c, r) }) {
+				if slices.ContainsFunc(t.open().columns, func(k *col) bool { return k.def.draws(c, r) }) {
 					j.lock(t, AccessExclusive)
 				}
 			}
@@ -68,8 +68,8 @@ func (j *judgement) reach() {
 		if t := c.typ(TypeName{Schema: j.On.Schema, Name: j.On.Name}); t != nil && j.Flags.Has(Cascade) {
 			for _, u := range c.users(t) {
 				j.lock(u, AccessExclusive)
-				for _, k := range u.columns {
-					if c.typ(k.typ) == t {
+				for _, k := range u.open().columns {
+					if c.typ(k.typ.TypeName) == t {
 						j.along("drop_column", Object{Kind: Column, Schema: u.schema, Relation: u.name, Column: k.name})
 					}
 				}
@@ -128,14 +128,14 @@ func (j *judgement) reach() {
 		}
 	case "drop_owned":
 		for _, each := range c.sorted() {
-			if slices.Contains(j.Roles, each.owner) {
+			if slices.Contains(j.Roles, each.open().owner) {
 				j.lock(each, AccessExclusive)
 				j.foreignKeyEnds(each)
 			}
 		}
 	case "reassign_owned":
 		for _, each := range c.sorted() {
-			if slices.Contains(j.Roles, each.owner) {
+			if slices.Contains(j.Roles, each.open().owner) {
 				j.lock(each, AccessExclusive)
 			}
 		}
@@ -147,7 +147,7 @@ func (j *judgement) reach() {
 		}
 	case "drop_primary_key", "drop_unique":
 		if r != nil && j.Flags.Has(Cascade) {
-			for _, k := range r.referencedBy {
+			for _, k := range r.references() {
 				j.lock(k.table, AccessExclusive)
 			}
 			for _, v := range r.readers() {
@@ -173,7 +173,7 @@ func (j *judgement) reach() {
 			for _, each := range r.family(j.Flags.Has(Only)) {
 				j.lock(each, j.Mode)
 			}
-			for _, below := range r.reads {
+			for _, below := range r.open().reads {
 				j.lock(below, j.Mode)
 			}
 		} else {
@@ -191,8 +191,8 @@ func (j *judgement) reach() {
 			j.lockParentKeys(r)
 			// A foreign key that the table has already is merged with the parent's.
 			if child := c.rel(j.Ref); child != nil {
-				for _, k := range r.constraints {
-					if k.Type == ForeignKeyConstraint && slices.ContainsFunc(child.constraints, func(own *con) bool {
+				for _, k := range r.open().constraints {
+					if k.Type == ForeignKeyConstraint && slices.ContainsFunc(child.open().constraints, func(own *con) bool {
 						return own.ref == k.ref && slices.Equal(own.Columns, k.Columns)
 					}) {
 						j.lock(k.ref, AccessExclusive)
@@ -203,11 +203,11 @@ func (j *judgement) reach() {
 	case "detach_partition":
 		if r != nil {
 			j.lock(r.defaultPartition(), AccessExclusive)
-			for _, k := range r.referencedBy {
+			for _, k := range r.references() {
 				j.lock(k.table, AccessExclusive)
 				j.Effect.Scan = true
 			}
-			for _, k := range r.constraints {
+			for _, k := range r.open().constraints {
 				if k.Type == ForeignKeyConstraint {
 					j.lockFamily(k.ref, ShareRowExclusive)
 				}
@@ -242,8 +242,8 @@ func (j *judgement) reach() {
 		}
 	case "create_view", "replace_view", "replace_view_same", "create_materialized_view":
 	case "refresh_materialized_view", "refresh_materialized_view_concurrently":
-		if r != nil && r.query != nil {
-			for _, o := range r.query.Reads {
+		if r != nil && r.open().query != nil {
+			for _, o := range r.open().query.Reads {
 				j.lockRead(o, AccessShare)
 			}
 		}
@@ -278,7 +278,7 @@ func (j *judgement) reach() {
 		j.lockRowType()
 		if t := c.typ(TypeName{Schema: j.On.Schema, Name: j.On.Name}); t != nil {
 			for _, each := range c.sorted() {
-				if each.ofType == key(t.schema, t.name) {
+				if each.open().ofType == key(t.schema, t.name) {
 					j.lock(each, AccessExclusive)
 				}
 			}
@@ -305,12 +305,12 @@ func (j *judgement) lockRowType() {
 
 // foreignKeyEnds locks the tables at the other ends of the relation's foreign keys.
 func (j *judgement) foreignKeyEnds(r *rel) {
-	for _, k := range r.constraints {
+	for _, k := range r.open().constraints {
 		if k.Type == ForeignKeyConstraint {
 			j.lockFamily(k.ref, AccessExclusive)
 		}
 	}
-	for _, k := range r.referencedBy {
+	for _, k := range r.references() {
 		j.lock(k.table, AccessExclusive)
 	}
 }
@@ -342,7 +342,7 @@ func (j *judgement) cascade(r *rel) {
 			j.along("drop_dependent", child.object(child.kind))
 		}
 	}
-	for _, k := range r.referencedBy {
+	for _, k := range r.references() {
 		if k.table != r {
 			j.along("drop_dependent_quietly", Object{Kind: Constraint, Schema: k.table.schema, Relation: k.table.name, Name: k.Name})
 		}
@@ -370,7 +370,7 @@ func (j *judgement) dropsWithColumn() {
 		return
 	}
 	name := j.On.Column
-	for _, k := range r.constraints {
+	for _, k := range r.open().constraints {
 		if !slices.Contains(k.Columns, name) {
 			continue
 		}
@@ -382,13 +382,13 @@ func (j *judgement) dropsWithColumn() {
 			j.lock(k.ref, AccessExclusive)
 		}
 		j.along(kind, Object{Kind: Constraint, Schema: r.schema, Relation: r.name, Name: k.Name})
-		for _, f := range r.referencedBy {
+		for _, f := range r.references() {
 			if k.Type != ForeignKeyConstraint && sameSet(f.refColumns(), k.Columns) {
 				j.lock(f.table, AccessExclusive)
 			}
 		}
 	}
-	for _, i := range r.indexes {
+	for _, i := range r.open().indexes {
 		if i.constraint == nil && i.mentions(name) {
 			kind := Kind("drop_dependent_quietly")
 			if i.Unique {
@@ -412,7 +412,7 @@ func (j *judgement) dropsWithColumn() {
 
 // usesColumn reports whether a view mentions the column, or a star that may stand for it.
 func (r *rel) usesColumn(of *rel, name string) bool {
-	return r.query == nil || slices.Contains(r.query.Columns, name) || slices.Contains(r.query.Columns, "*") || !slices.Contains(r.reads, of)
+	return r.open().query == nil || slices.Contains(r.open().query.Columns, name) || slices.Contains(r.open().query.Columns, "*") || !slices.Contains(r.open().reads, of)
 }
 
 // typeEnds locks the tables at the other ends of the foreign keys that the column takes part in.
@@ -421,12 +421,12 @@ func (j *judgement) typeEnds() {
 		return
 	}
 	for _, each := range j.rel.family(j.Flags.Has(Only)) {
-		for _, k := range each.constraints {
+		for _, k := range each.open().constraints {
 			if k.Type == ForeignKeyConstraint && slices.Contains(k.Columns, j.On.Column) {
 				j.lockFamily(k.ref, AccessExclusive)
 			}
 		}
-		for _, k := range each.referencedBy {
+		for _, k := range each.references() {
 			if slices.Contains(k.refColumns(), j.On.Column) {
 				j.lock(k.table, AccessExclusive)
 			}
@@ -452,7 +452,7 @@ func (c *Catalog) truncated(r *rel, flags Flags) []*rel {
 		return out
 	}
 	for i := 0; i < len(out); i++ {
-		for _, k := range out[i].referencedBy {
+		for _, k := range out[i].references() {
 			for _, each := range k.table.family(false) {
 				if !slices.Contains(out, each) {
 					out = append(out, each)
@@ -502,13 +502,13 @@ func foreignRef(def *ConstraintDef) Object {
 
 // lockParentKeys locks what a partitioned table's foreign keys point to, because a new partition gets them too.
 func (j *judgement) lockParentKeys(parent *rel) {
-	for _, k := range parent.constraints {
+	for _, k := range parent.open().constraints {
 		if k.Type == ForeignKeyConstraint {
 			j.lockFamily(k.ref, ShareRowExclusive)
 		}
 	}
 	if j.c.Version >= keyLocksSince {
-		for _, k := range parent.referencedBy {
+		for _, k := range parent.references() {
 			j.lock(k.table, ShareRowExclusive)
 		}
 	}
@@ -539,12 +539,12 @@ func (j *judgement) writeEnds() {
 		verb = j.Query.Writes[0].Verb
 	}
 	if j.rel.kind == View {
-		for _, below := range j.rel.reads {
+		for _, below := range j.rel.open().reads {
 			j.lock(below, RowExclusive)
 		}
 	}
 	if verb == "delete" {
-		for _, k := range j.rel.referencedBy {
+		for _, k := range j.rel.references() {
 			if k.OnDelete == 'c' || k.OnDelete == 'n' || k.OnDelete == 'd' {
 				j.lock(k.table, RowExclusive)
 			}
@@ -604,7 +604,7 @@ func (j *judgement) functionUsers() {
 			o.Schema, o.Relation = r.schema, r.name
 			j.along(kind, o)
 		}
-		for _, i := range r.indexes {
+		for _, i := range r.open().indexes {
 			if uses(i.Where) || slices.ContainsFunc(i.Expressions, uses) {
 				found = true
 				if i.Unique {
@@ -612,7 +612,7 @@ func (j *judgement) functionUsers() {
 				}
 			}
 		}
-		for _, k := range r.columns {
+		for _, k := range r.open().columns {
 			switch {
 			case uses(k.expression):
 				goes("drop_column", Object{Kind: Column, Column: k.name})
@@ -620,20 +620,20 @@ func (j *judgement) functionUsers() {
 				goes("drop_default", Object{Kind: Column, Column: k.name})
 			}
 		}
-		for _, k := range r.constraints {
+		for _, k := range r.open().constraints {
 			found = found || uses(k.Expr)
 		}
-		for _, t := range r.triggers {
+		for _, t := range r.open().triggers {
 			if t.Function.Name == name {
 				goes("drop_trigger", Object{Kind: Trigger, Name: t.name})
 			}
 		}
-		for _, p := range r.policies {
+		for _, p := range r.open().policies {
 			if uses(p.Using) || uses(p.Check) {
 				goes("drop_policy", Object{Kind: Policy, Name: p.name})
 			}
 		}
-		if r.query != nil && slices.ContainsFunc(r.query.Functions, func(f FunctionUse) bool { return f.Name == name }) {
+		if r.open().query != nil && slices.ContainsFunc(r.open().query.Functions, func(f FunctionUse) bool { return f.Name == name }) {
 			goes("drop_dependent", Object{Kind: r.kind})
 		}
 		if found {
@@ -652,15 +652,15 @@ func (j *judgement) functionUsers() {
 func (j *judgement) extensionUsers() {
 	ext := j.On.Name
 	for _, r := range j.c.sorted() {
-		typed := slices.ContainsFunc(r.columns, func(k *col) bool { return extensionOfType(k.typ.Name) == ext })
-		indexed := slices.ContainsFunc(r.indexes, func(i *index) bool {
+		typed := slices.ContainsFunc(r.open().columns, func(k *col) bool { return extensionOfType(k.typ.Name) == ext })
+		indexed := slices.ContainsFunc(r.open().indexes, func(i *index) bool {
 			return slices.ContainsFunc(i.OpClasses, func(class string) bool { return extensionOfClass(class) == ext })
 		})
-		foreign := r.foreign != "" && j.c.servers[r.foreign] == ext
+		foreign := r.open().foreign != "" && j.c.servers[r.open().foreign] == ext
 		if foreign {
 			j.along("drop_dependent", r.object(r.kind))
 		}
-		for _, k := range r.columns {
+		for _, k := range r.open().columns {
 			if extensionOfType(k.typ.Name) == ext {
 				j.along("drop_column", Object{Kind: Column, Schema: r.schema, Relation: r.name, Column: k.name})
 			}
@@ -677,7 +677,7 @@ func (j *judgement) extensionUsers() {
 // foreignTables locks the foreign tables of the servers that are meant.
 func (j *judgement) foreignTables(meant func(server string) bool) {
 	for _, r := range j.c.sorted() {
-		if r.foreign != "" && meant(r.foreign) {
+		if r.open().foreign != "" && meant(r.open().foreign) {
 			j.lock(r, AccessExclusive)
 			j.along("drop_dependent", r.object(r.kind))
 			for _, v := range r.readers() {

@@ -56,7 +56,7 @@ func (j *judgement) missing() {
 		switch {
 		case strings.HasPrefix(string(j.Kind), "create_index"), strings.HasPrefix(string(j.Kind), "create_unique_index"):
 			if j.rel != nil && j.Index.Name != "" {
-				if i, ok := c.indexes[key(j.rel.schema, j.Index.Name)]; ok {
+				if i := c.indexOf[key(j.rel.schema, j.Index.Name)].index(j.Index.Name); i != nil {
 					j.absent = !i.invalid
 				}
 			}
@@ -252,7 +252,7 @@ func (j *judgement) willSetDefault() bool {
 // notNullProof finds a CHECK that proves a column not to be NULL, a valid one first.
 func (r *rel) notNullProof(column string) *con {
 	var found *con
-	for _, k := range r.constraints {
+	for _, k := range r.open().constraints {
 		if k.NotEnforced {
 			continue
 		}
@@ -270,7 +270,7 @@ func (j *judgement) violates(e *Expr) bool {
 	if j.rel == nil || e == nil || e.Null {
 		return false
 	}
-	for _, k := range j.rel.constraints {
+	for _, k := range j.rel.open().constraints {
 		if k.Type != CheckConstraint || k.Expr == nil || !slices.Contains(k.Expr.Columns, j.On.Column) {
 			continue
 		}
@@ -550,7 +550,7 @@ func (j *judgement) indexColumns(def *ConstraintDef) {
 	if j.rel == nil || len(def.Columns) > 0 {
 		return
 	}
-	if i, ok := j.c.indexes[key(j.rel.schema, def.Index)]; ok {
+	if i := j.c.indexOf[key(j.rel.schema, def.Index)].index(def.Index); i != nil {
 		filled := *def
 		filled.Columns = i.Columns
 		j.Constraint = &filled
@@ -587,7 +587,7 @@ func (j *judgement) allNotNull(names []string) bool {
 
 // uniqueOn reports whether a unique index without condition on some of the columns makes all of them unique.
 func (r *rel) uniqueOn(names []string) bool {
-	for _, i := range r.indexes {
+	for _, i := range r.open().indexes {
 		if i.Unique && i.Where == nil && len(i.Expressions) == 0 && !i.invalid && within(i.Columns, names) {
 			return true
 		}
@@ -618,7 +618,7 @@ func (c *Catalog) hadForeignKey(r *rel, def *ConstraintDef) bool {
 	same := func(k *con) bool {
 		return k.Type == ForeignKeyConstraint && slices.Equal(k.Columns, def.Columns) && k.ref != nil && k.ref == c.rel(def.Ref) && !c.fresh(k.born) && !k.NotEnforced
 	}
-	if slices.ContainsFunc(r.constraints, same) {
+	if slices.ContainsFunc(r.open().constraints, same) {
 		return true
 	}
 	for _, l := range c.gone {

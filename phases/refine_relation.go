@@ -37,7 +37,7 @@ func (j *judgement) refineRelation() {
 		j.refineAttach()
 	case "rename_table", "rename_view", "rename_materialized_view":
 		if j.rel == nil {
-			if _, ok := lookup(c, c.indexes, j.On.Schema, j.On.Relation); ok {
+			if _, ok := lookup(c, c.indexOf, j.On.Schema, j.On.Relation); ok {
 				j.Kind = "rename_index"
 				j.rel = c.index(Object{Kind: Index, Schema: j.On.Schema, Relation: j.On.Relation}).table
 				return
@@ -52,7 +52,7 @@ func (j *judgement) refineRelation() {
 			}
 		}
 	case "owner_table", "owner_view", "owner_materialized_view", "owner_sequence", "owner_foreign_table":
-		if j.rel != nil && j.rel.owner != "" && j.rel.owner == j.To {
+		if j.rel != nil && j.rel.open().owner != "" && j.rel.open().owner == j.To {
 			j.Why = "the owner stays"
 		}
 	case "reindex_index", "reindex_table":
@@ -78,7 +78,7 @@ func (j *judgement) refineRelation() {
 		}
 		if j.rel != nil && j.rel.partitioned != 0 {
 			j.Kind = "set_partitioned_tablespace"
-		} else if j.rel != nil && j.rel.tablespace == j.To {
+		} else if j.rel != nil && j.rel.open().tablespace == j.To {
 			j.Kind = "set_tablespace_already"
 		}
 	case "enable_row_security":
@@ -138,11 +138,11 @@ func (c *Catalog) shadows(o Object) bool {
 
 // excludes reports whether a CHECK of the default partition proves that it holds no row of the bound.
 func (r *rel) excludes(parent *rel, b *PartitionBound) bool {
-	if b == nil || len(parent.key) != 1 {
+	if b == nil || len(parent.open().key) != 1 {
 		return false
 	}
-	column := parent.key[0]
-	for _, k := range r.constraints {
+	column := parent.open().key[0]
+	for _, k := range r.open().constraints {
 		if k.Type != CheckConstraint || !k.valid || k.Expr == nil {
 			continue
 		}
@@ -196,13 +196,13 @@ func covers(list []Range, column string, b *PartitionBound) bool {
 
 // within reports whether valid CHECKs of the relation prove that all of its rows are inside the bound.
 func (r *rel) within(parent *rel, b *PartitionBound) bool {
-	if b == nil || b.Default || len(parent.key) != 1 {
+	if b == nil || b.Default || len(parent.open().key) != 1 {
 		return false
 	}
-	column := parent.key[0]
+	column := parent.open().key[0]
 	notNull := r.column(column).isNotNull()
 	lower, upper, list := false, false, false
-	for _, k := range r.constraints {
+	for _, k := range r.open().constraints {
 		if k.Type != CheckConstraint || !k.valid || k.Expr == nil {
 			continue
 		}
@@ -283,11 +283,11 @@ func (j *judgement) refineView() {
 	}
 	j.rel = old
 	switch {
-	case old.query == nil:
+	case old.open().query == nil:
 		j.Kind = "replace_view"
-	case old.query.Text == j.Query.Text && slices.Equal(old.options, j.Names):
+	case old.open().query.Text == j.Query.Text && slices.Equal(old.open().options, j.Names):
 		j.Kind = "replace_view_same"
-	case old.query.Simple && !j.Query.Simple, added(old.options, j.Names, "check_option"), added(old.options, j.Names, "security_invoker"), j.losesWrites(old):
+	case old.open().query.Simple && !j.Query.Simple, added(old.open().options, j.Names, "check_option"), added(old.open().options, j.Names, "security_invoker"), j.losesWrites(old):
 		j.Kind = "replace_view"
 	default:
 		j.Kind = "replace_view_same"
@@ -300,7 +300,7 @@ func added(old, now []string, name string) bool {
 
 // losesWrites reports whether a column that was a plain column of a table, and so took writes, is one no more.
 func (j *judgement) losesWrites(old *rel) bool {
-	for i, o := range old.query.Outputs {
+	for i, o := range old.open().query.Outputs {
 		if i >= len(j.Query.Outputs) {
 			return true
 		}
@@ -341,7 +341,7 @@ func (j *judgement) refineTrigger() {
 		}
 		if t == nil {
 			if j.Text == "all" && j.rel != nil {
-				for _, each := range j.rel.triggers {
+				for _, each := range j.rel.open().triggers {
 					if !each.rule && each.disabled && c.raises(&each.TriggerDef) {
 						return
 					}
@@ -469,7 +469,7 @@ func (j *judgement) refineRevoke() {
 			return
 		}
 		for _, role := range j.Roles {
-			if role == j.rel.owner || j.rel.owner == "" && (role == "current_user" || role == "session_user") || c.granted(j.rel, role, j.Names) {
+			if role == j.rel.open().owner || j.rel.open().owner == "" && (role == "current_user" || role == "session_user") || c.granted(j.rel, role, j.Names) {
 				return
 			}
 		}
@@ -479,7 +479,7 @@ func (j *judgement) refineRevoke() {
 
 // granted reports whether a role holds any of the privileges on the relation.
 func (c *Catalog) granted(r *rel, role string, privileges []string) bool {
-	held := r.grants[role]
+	held := r.open().grants[role]
 	for _, p := range privileges {
 		name, _, column := strings.Cut(p, "(")
 		for _, h := range held {
@@ -592,7 +592,7 @@ func (c *Catalog) emptySchema(name string) bool {
 
 func (c *Catalog) owns(roles []string) bool {
 	for _, r := range c.relations {
-		if slices.Contains(roles, r.owner) {
+		if slices.Contains(roles, r.open().owner) {
 			return true
 		}
 	}
@@ -659,7 +659,7 @@ func (j *judgement) lacksIdentity() bool {
 
 // unidentified reports whether nothing identifies a row of an older table that a publication can have.
 func (c *Catalog) unidentified(r *rel) bool {
-	return r.kind == Table && !r.temporary && !r.unlogged && r.foreign == "" && !c.fresh(r.born) && (r.primaryKey() == nil && !r.identified || r.nothing)
+	return r.kind == Table && !r.temporary && !r.unlogged && r.open().foreign == "" && !c.fresh(r.born) && (r.primaryKey() == nil && !r.identified || r.nothing)
 }
 
 // publishesUnkeyed reports whether a publication has a table of which nothing identifies a row.
@@ -802,7 +802,7 @@ func system(o Object) bool {
 
 // looksUp reports whether an index begins with one of the columns that are compared with constants.
 func (r *rel) looksUp(keys []string) bool {
-	for _, i := range r.indexes {
+	for _, i := range r.open().indexes {
 		if len(i.Columns) > 0 && i.Where == nil && slices.Contains(keys, i.Columns[0]) && (len(i.Expressions) == 0 || i.Keys == 1) {
 			return true
 		}

@@ -20,7 +20,7 @@ func (j *judgement) refineType(k *col) {
 	}
 	to := j.Column.Type
 	plain := j.Expr == nil || j.Expr.Bare == j.On.Column && (j.Expr.Cast == nil || sameTypeName(*j.Expr.Cast, to))
-	what, rewrite := j.c.typeChange(k.typ, to)
+	what, rewrite := j.c.typeChange(k.typ.TypeName, to)
 	if !plain {
 		if what == sameType && j.Expr.Bare != j.On.Column {
 			j.Kind = "alter_column_type_using"
@@ -68,12 +68,12 @@ func (j *judgement) rebuilds(k *col, to TypeName, what change) bool {
 	collation := j.Column.Collation != k.collation
 	changes := what != sameType || collation
 	for _, r := range j.rel.family(false) {
-		for _, con := range r.constraints {
+		for _, con := range r.open().constraints {
 			if changes && con.Type == CheckConstraint && con.valid && con.Expr != nil && slices.Contains(con.Expr.Columns, k.name) {
 				return true
 			}
 		}
-		for _, i := range r.indexes {
+		for _, i := range r.open().indexes {
 			if !i.mentions(k.name) {
 				continue
 			}

@@ -40,21 +40,21 @@ func (c *Catalog) back(l lost) bool {
 	}
 	r := c.relations[key(l.shape.schema, l.shape.name)]
 	old := l.shape
-	if r == nil || r.unfollowed || old.unfollowed || len(r.columns) < len(old.columns) {
+	if r == nil || r.unfollowed || old.unfollowed || len(r.open().columns) < len(old.open().columns) {
 		return false
 	}
-	if r.kind == View && old.kind == Table && (r.query == nil || !r.query.Simple) {
+	if r.kind == View && old.kind == Table && (r.open().query == nil || !r.open().query.Simple) {
 		return false
 	}
-	if old.kind == View && r.kind == View && old.query != nil && old.query.Simple && !r.query.Simple {
+	if old.kind == View && r.kind == View && old.open().query != nil && old.open().query.Simple && !r.open().query.Simple {
 		return false
 	}
 	if r.kind != old.kind && (old.kind != Table || r.kind != View) {
 		return false
 	}
 	// SELECT * and INSERT without a list count columns from the left.
-	for i, k := range old.columns {
-		n := r.columns[i]
+	for i, k := range old.open().columns {
+		n := r.open().columns[i]
 		if n.name != k.name || n.typ.String() != k.typ.String() || n.notNull && !k.notNull {
 			return false
 		}
@@ -63,18 +63,18 @@ func (c *Catalog) back(l lost) bool {
 		}
 	}
 	if r.kind == Table {
-		for _, i := range old.indexes {
+		for _, i := range old.open().indexes {
 			if i.Unique && !r.uniqueOn(i.Columns) {
 				return false
 			}
 		}
 	}
-	for role, held := range old.grants {
+	for role, held := range old.open().grants {
 		if len(held) > 0 && !c.granted(r, role, held) {
 			return false
 		}
 	}
-	return len(old.grants) == 0 || len(r.grants) > 0
+	return len(old.open().grants) == 0 || len(r.open().grants) > 0
 }
 
 // ungranted finds what the file drops and makes again without granting what roles held: only executing a statement shows
@@ -88,7 +88,7 @@ func (c *Catalog) ungranted(a *Assessment) {
 		if r == nil {
 			continue
 		}
-		for role, held := range l.shape.grants {
+		for role, held := range l.shape.open().grants {
 			if len(held) == 0 || c.granted(r, role, held) {
 				continue
 			}

@@ -119,7 +119,7 @@ func (j *judgement) column() *col {
 
 // fills reports whether a trigger of the table may give the column a value before the row is stored.
 func (r *rel) fills(c *Catalog, column string) bool {
-	return slices.ContainsFunc(r.triggers, func(t *trigger) bool {
+	return slices.ContainsFunc(r.open().triggers, func(t *trigger) bool {
 		if t.rule || !t.Before || t.disabled {
 			return false
 		}
@@ -149,8 +149,8 @@ func (j *judgement) takeTyped(t *typ) {
 		if j.c.fresh(r.born) {
 			continue
 		}
-		for _, k := range r.columns {
-			if j.c.typ(k.typ) != t {
+		for _, k := range r.open().columns {
+			if j.c.typ(k.typ.TypeName) != t {
 				continue
 			}
 			o := Object{Kind: Column, Schema: r.schema, Relation: r.name, Column: k.name}
@@ -177,7 +177,7 @@ func (j *judgement) takeReferring(emptied []*rel) {
 		if r != j.rel && j.Kind == "truncate" {
 			j.Takes = append(j.Takes, Take{Object: r.object(r.kind), Uses: j.Takes[0].Uses, Certainty: ValuesDecide})
 		}
-		for _, k := range r.referencedBy {
+		for _, k := range r.references() {
 			if !j.c.fresh(k.born) {
 				j.Takes = append(j.Takes, Take{Object: k.table.object(k.table.kind), Uses: Insert | Update, Certainty: ValuesDecide})
 			}
@@ -249,7 +249,7 @@ func (j *judgement) takeFilled() {
 // filledColumns gives the columns without a default that must not be NULL and that the body of the trigger's function
 // names; known is false where the trigger or its function's body is not known.
 func (j *judgement) filledColumns() (columns []string, known bool) {
-	for _, t := range j.rel.triggers {
+	for _, t := range j.rel.open().triggers {
 		if t.rule || j.On.Name != "" && t.name != j.On.Name {
 			continue
 		}
@@ -262,7 +262,7 @@ func (j *judgement) filledColumns() (columns []string, known bool) {
 			continue
 		}
 		body := strings.ToLower(f.BodyText)
-		for _, k := range j.rel.columns {
+		for _, k := range j.rel.open().columns {
 			if k.notNull && k.def == nil && k.identity == 0 && k.generated == 0 && strings.Contains(body, "new."+k.name) {
 				columns = append(columns, k.name)
 			}
@@ -295,7 +295,7 @@ func (j *judgement) uniqueColumns() []string {
 	if j.rel == nil {
 		return nil
 	}
-	for _, k := range j.rel.constraints {
+	for _, k := range j.rel.open().constraints {
 		if k.Name == j.On.Name {
 			return k.Columns
 		}

@@ -210,10 +210,10 @@ func (a *app) lint(ctx context.Context, args []string, f *lintFlags) error {
 // eachLinted reads the files on all cores, a window at a time so that memory stays bounded, judges them in order, and hands over the
 // findings of each. A file that cannot be read hides no other: the errors are given at the end.
 func eachLinted(linter *lint.Linter, sources []source, see func(*lint.Source, []lint.Finding) error) (unread []string, err error) {
-	const window = 32
+	const window = 16
 	if len(sources) > window {
-		// Parsing makes short-lived garbage only, and the window bounds what is alive beside the schema.
-		defer debug.SetGCPercent(debug.SetGCPercent(150))
+		// What lives is the schema, packed and cheap to mark; the rest is garbage of a few files.
+		defer debug.SetGCPercent(debug.SetGCPercent(60))
 	}
 	for start := 0; start < len(sources); start += window {
 		batch := sources[start:min(start+window, len(sources))]
