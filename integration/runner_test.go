@@ -276,43 +276,6 @@ func leaveInvalidIndex(t *testing.T, db *pgtest.DB, create string) {
 	require.False(t, pgtest.Value[bool](t, db, `select indisvalid from pg_index where indexrelid = 'users_email_idx'::regclass`))
 }
 
-// A run that is cut after any of its messages leaves a database from which one more run comes to the same end.
-func TestCutAfterAnyMessage(t *testing.T) {
-	t.Parallel()
-	files := history(append(slices.Clone(ordinary),
-		"0005_rows.sql", "copy orders (id, user_id) from stdin;\n1\t1\n2\t\\N\n\\.\ninsert into orders values (3, 3);\n",
-		"0006_enum.sql", "create type mood as enum ('ok');\nalter table users add column mood mood;",
-		"0007_happy.sql", "alter type mood add value 'happy';",
-		"0008_drop_idx.sql", "drop index concurrently users_email_idx;",
-	)...)
-	whole := pgtest.Database(t)
-	proxy, err := pgproxy.Start(whole.URL)
-	require.NoError(t, err)
-	up(t, proxy.URL(), files, migrate.Options{})
-	messages := proxy.Messages()
-	proxy.Close()
-	want := pgtest.Dump(t, whole)
-	require.Greater(t, messages, int64(8))
-
-	for n := int64(1); n <= messages; n++ {
-		db := pgtest.Database(t)
-		proxy, err := pgproxy.Start(db.URL)
-		require.NoError(t, err)
-		proxy.CutAfter(n, nil)
-		_, err = migrator(t, proxy.URL(), files, migrate.Options{}).Migrate(t.Context())
-		if n < messages {
-			require.Error(t, err, "cut after message %d", n)
-		}
-		proxy.Close()
-		_, err = migrator(t, db.URL, files, migrate.Options{}).Migrate(t.Context())
-		require.NoError(t, err, "the run after a cut at message %d", n)
-		require.Equal(t, want, pgtest.Dump(t, db), "cut after message %d", n)
-		require.Equal(t, int64(8), pgtest.Value[int64](t, db, `select count(*) from pawl.migration where state = 'applied'`))
-		require.Equal(t, int64(8), pgtest.Value[int64](t, db, `select count(*) from pawl.event where kind = 'applied'`))
-		require.Equal(t, int64(3), pgtest.Value[int64](t, db, `select count(*) from orders`))
-	}
-}
-
 // The ledger is what keeps a migration from being applied twice: without its row, the run fails and changes nothing.
 func TestLostLedgerRow(t *testing.T) {
 	t.Parallel()

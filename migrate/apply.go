@@ -1,7 +1,6 @@
 package migrate
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -58,11 +57,12 @@ func (m *Migrator) apply(ctx context.Context, s *session, g *gatekeeper, step St
 // applyTransaction sends a file as one transaction, again and again until its locks are had or the deadline is over.
 func (m *Migrator) applyTransaction(ctx context.Context, s *session, g *gatekeeper, step Step) (gate.Decision, int, error) {
 	limits := m.limits(step)
-	deadline := time.Now().Add(m.opts.LockDeadline)
-	timeout := limits.lock
+	start := time.Now()
+	deadline := start.Add(m.opts.LockDeadline)
+	timeout, ease := limits.lock, ""
 	for attempt := 1; ; attempt++ {
-		watch := m.watch(ctx, s)
-		decision, err := m.attempt(ctx, s, g, step, timeout, limits.statement)
+		watch := m.watch(ctx, s, step.Migration, start, timeout)
+		decision, err := m.attempt(ctx, s, g, step, ease+fmt.Sprintf("set local lock_timeout = %d", timeout.Milliseconds()), limits.statement)
 		blockers := watch.stop()
 		switch {
 		case err == nil:
@@ -78,7 +78,7 @@ func (m *Migrator) applyTransaction(ctx context.Context, s *session, g *gatekeep
 			return decision, attempt, sortStatementError(ctx, step.Migration, err)
 		}
 		// The pause is longer than the wait was, so that what queued behind the attempt gets through before the next.
-		pause := jitter(2 * timeout)
+		pause := jitter(2 * min(timeout, m.opts.MaxLockTimeout))
 		if time.Now().Add(pause).After(deadline) {
 			return decision, attempt, &TransientError{
 				Message: fmt.Sprintf("%s: its locks were not had within %s (%d attempts)%s", step.Migration.Path, m.opts.LockDeadline, attempt, blame(blockers)),
@@ -89,14 +89,14 @@ func (m *Migrator) applyTransaction(ctx context.Context, s *session, g *gatekeep
 		if err := sleep(ctx, pause); err != nil {
 			return decision, attempt, err
 		}
-		timeout = min(timeout*3/2, limits.maxLock)
+		timeout, ease = min(timeout*3/2, limits.maxLock), pastAutovacuum(blockers)
 	}
 }
 
 func blame(blockers []Blocker) string {
 	var text strings.Builder
 	for _, b := range blockers {
-		fmt.Fprintf(&text, "; pid %d (%s, %s for %s) is in the way", b.PID, cmp.Or(b.Application, "no application name"), b.State, b.Age.Round(time.Second))
+		text.WriteString("; in the way: " + b.String())
 	}
 	return text.String()
 }
@@ -122,46 +122,10 @@ func unwrapStatement(err error) error {
 	return err
 }
 
-type limits struct{ lock, maxLock, statement time.Duration }
-
-// limits gives the timeouts of one file: the options', or those of its pawl:timeout. A file that takes strong locks on
-// several relations holds the first while it waits for the next, so the time is shared among them.
-func (m *Migrator) limits(step Step) limits {
-	l := limits{m.opts.LockTimeout, m.opts.MaxLockTimeout, m.opts.StatementTimeout}
-	locked := map[string]bool{}
-	for _, s := range step.Assessment.Statements {
-		for _, op := range s.Operations {
-			for _, lock := range op.Locks {
-				if lock.Mode.BlocksWrites() {
-					locked[lock.Relation] = true
-				}
-			}
-		}
-	}
-	const least = 50 * time.Millisecond
-	if n := time.Duration(len(locked)); n > 1 {
-		l.lock, l.maxLock = max(least, l.lock/n), max(least, l.maxLock/n)
-	}
-	for _, d := range step.Migration.File().Directives {
-		if d.Name != "timeout" {
-			continue
-		}
-		if t, err := time.ParseDuration(d.Options["lock"]); err == nil {
-			l.lock, l.maxLock = t, t
-		}
-		if t, err := parseMinutes(d.Options["statement"]); err == nil {
-			l.statement = t
-		}
-	}
-	return l
-}
-
-// parseMinutes reads Go's durations and PostgreSQL's "10min".
-func parseMinutes(text string) (time.Duration, error) {
-	return time.ParseDuration(strings.ReplaceAll(text, "min", "m"))
-}
-
 func (m *Migrator) rollback(ctx context.Context, s *session) {
+	if s.conn.PgConn().TxStatus() == 'I' {
+		return
+	}
 	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	// If the connection is gone, the server has rolled back by itself.
@@ -179,13 +143,13 @@ type part struct {
 	rows *phases.Span
 }
 
-// attempt runs the file once, in one transaction. Any error leaves the transaction to be rolled back.
-func (m *Migrator) attempt(ctx context.Context, s *session, g *gatekeeper, step Step, lock, statement time.Duration) (gate.Decision, error) {
+// attempt runs the file once, in one transaction. Lock are the statements, with ; between them, that set lock_timeout. Any error leaves the transaction to be rolled back.
+func (m *Migrator) attempt(ctx context.Context, s *session, g *gatekeeper, step Step, lock string, statement time.Duration) (gate.Decision, error) {
 	f := step.Migration.File()
 	text := runnable(f)
-	before := fmt.Sprintf("/* pawl %s */ begin; set local lock_timeout = %d; set local statement_timeout = %d; set local search_path = %s; ",
-		commentSafe(step.Migration.Name), lock.Milliseconds(), statement.Milliseconds(), s.searchPathList())
-	const beforeCount = 4
+	before := fmt.Sprintf("/* pawl %s */ begin; %s; set local statement_timeout = %d; set local search_path = %s; ",
+		commentSafe(step.Migration.Name), lock, statement.Milliseconds(), s.searchPathList())
+	beforeCount := 4 + strings.Count(lock, ";")
 	if step.keep > 0 || step.aside != nil {
 		return m.soft(ctx, s, g, step, before, beforeCount)
 	}

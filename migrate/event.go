@@ -63,6 +63,17 @@ type Blocker struct {
 	// Age is how long its transaction is open; zero where that is not known.
 	Age   time.Duration
 	Query string
+	// Relation is the table that it keeps, quoted and with its schema; empty where pawl waits for no relation's lock.
+	Relation string
+	// Autovacuum is true for a worker of autovacuum, Wraparound for one that does not give way to anybody.
+	Autovacuum, Wraparound bool
+}
+
+// InTheWay tells, before the first migration is sent, of sessions that keep locks for which the pending migrations would
+// have to wait: transactions that are open for long, and autovacuum that prevents wraparound.
+type InTheWay struct {
+	Migration *Migration
+	Blockers  []Blocker
 }
 
 // LockMissed means that a lock was not had within lock_timeout, that the attempt was rolled back, and that another
@@ -118,6 +129,7 @@ func (ReleaseUnfit) isEvent()      {}
 func (RestorePointMade) isEvent()  {}
 func (SetAside) isEvent()          {}
 func (BroughtBack) isEvent()       {}
+func (InTheWay) isEvent()          {}
 func (Started) isEvent()           {}
 func (LockMissed) isEvent()        {}
 func (Progress) isEvent()          {}

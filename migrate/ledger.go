@@ -61,7 +61,10 @@ type Ledger struct {
 	Schema      int
 	MinReader   int
 	Environment Environment
-	Entries     map[Version]Entry
+	// Installing is true while no run on a database that was empty at first has come to its end: until then no deployed
+	// code can know what the migrations made.
+	Installing bool
+	Entries    map[Version]Entry
 }
 
 const readLedger = `
@@ -99,6 +102,7 @@ func (s *session) ledger(ctx context.Context) (*Ledger, error) {
 			l.Schema, _ = strconv.Atoi(meta["ledger"])
 			l.MinReader, _ = strconv.Atoi(meta["min_reader"])
 			l.Environment = Environment(meta["environment"])
+			l.Installing = meta[installing] != ""
 		}
 		if version == nil {
 			continue
@@ -159,6 +163,34 @@ func (s *session) upgradeLedger(ctx context.Context, l *Ledger, wanted Environme
 	_, err := s.conn.Exec(ctx, `insert into pawl.meta (key, value) values ('environment', $1) on conflict (key) do nothing`, string(wanted))
 	l.Environment = wanted
 	return classify(ctx, "stamp the environment", err)
+}
+
+// installing is the key in pawl.meta of a first installation that is under way.
+const installing = "installing"
+
+// beginInstallation notes that the database was empty when the first run began.
+func (s *session) beginInstallation(ctx context.Context, l *Ledger) error {
+	const query = `insert into pawl.meta (key, value) values ($1, clock_timestamp()::text) on conflict (key) do nothing`
+	_, err := s.conn.Exec(ctx, query, installing)
+	l.Installing = err == nil
+	return classify(ctx, "note that the first run began", err)
+}
+
+// endInstallation notes that code which knows the migrations may run from here on.
+func (s *session) endInstallation(ctx context.Context) error {
+	_, err := s.conn.Exec(ctx, `delete from pawl.meta where key = $1`, installing)
+	return classify(ctx, "note that the first run is over", err)
+}
+
+// unseen reports whether no deployed code can know any of the schema: the first installation is not over, and no
+// release was ever reported as live.
+func (s *session) unseen(ctx context.Context, l *Ledger) (bool, error) {
+	if !l.Installing {
+		return false, nil
+	}
+	var live bool
+	err := s.conn.QueryRow(ctx, `select exists (select from pawl.release_event where kind = $1)`, string(gate.LiveNow)).Scan(&live)
+	return !live, classify(ctx, "look for live releases", err)
 }
 
 // hasObjects reports whether the database holds relations, functions or types of its own, outside of extensions and of

@@ -14,6 +14,8 @@ import (
 	"sync"
 	"unicode/utf8"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/bitvault/pawl/phases"
 	"github.com/bitvault/pawl/phases/layout"
 	"github.com/bitvault/pawl/phases/parse"
@@ -268,7 +270,27 @@ func (m *Migration) Check() error {
 	if err := m.fault(m.File().Problems); err != nil {
 		return err
 	}
+	if err := m.checkConcurrent(); err != nil {
+		return err
+	}
 	return m.checkBackfill()
+}
+
+// checkConcurrent refuses a concurrent index without a name: should the build die, nothing could tell what it left.
+func (m *Migration) checkConcurrent() error {
+	for _, s := range m.File().Statements {
+		for _, op := range s.Operations {
+			if op.Index == nil || op.Index.Name != "" || op.Flags&phases.Concurrently == 0 {
+				continue
+			}
+			return &FileError{
+				Path: m.Path, Span: s.Span, Source: m.File().Text, Message: "this concurrent index has no name",
+				Hint: fmt.Sprintf("name it, as in CREATE INDEX CONCURRENTLY %s ON …: should the build die, pawl finds by the name what it left",
+					pgx.Identifier{phases.ChosenIndexName(op.On.Relation, op.Index)}.Sanitize()),
+			}
+		}
+	}
+	return nil
 }
 
 func (m *Migration) fault(problems []phases.Problem) error {

@@ -166,11 +166,27 @@ func (m *Migrator) Migrate(ctx context.Context) (Result, error) {
 	if s.conn.IsClosed() {
 		return r, err
 	}
+	if ctx.Err() != nil {
+		err = errors.Join(err, m.interrupted(clean, s, context.Cause(ctx), r))
+	}
 	if err = errors.Join(err, s.unlock(clean)); err != nil {
 		return r, err
 	}
 	m.opts.OnEvent(Finished{r})
 	return r, m.blocked(r)
+}
+
+// interrupted records that a run was told to stop, and how far it had come.
+func (m *Migrator) interrupted(ctx context.Context, s *session, cause error, r Result) error {
+	m.rollback(ctx, s)
+	if !s.hasLedger {
+		return nil
+	}
+	const query = `
+insert into pawl.event (kind, detail, pawl_version)
+values ('interrupted', jsonb_build_object('cause', $1::text, 'applied', $2::int), $3)`
+	_, err := s.conn.Exec(ctx, query, cause.Error(), len(r.Applied), m.opts.PawlVersion)
+	return classify(ctx, "record the interruption", err)
 }
 
 // idle reports whether there is nothing to do at all, without the lock and without parsing a file.
@@ -182,7 +198,7 @@ func (m *Migrator) idle(ctx context.Context, s *session, l *Ledger, files []*Mig
 	if err := m.environment(l); err != nil {
 		return false, err
 	}
-	if len(t.pending) > 0 || l.Schema < migrations.Newest {
+	if len(t.pending) > 0 || l.Schema < migrations.Newest || l.Installing {
 		return false, nil
 	}
 	if len(m.opts.Manifests) == 0 {
@@ -255,6 +271,14 @@ func (m *Migrator) pass(ctx context.Context, s *session, files []*Migration, g *
 	if err := m.prepare(ctx, s, l); err != nil {
 		return r, err
 	}
+	if len(l.Entries) == 0 && len(t.pending) > 0 && !l.Installing {
+		if err := s.beginInstallation(ctx, l); err != nil {
+			return r, err
+		}
+	}
+	if t.unseen, err = s.unseen(ctx, l); err != nil {
+		return r, err
+	}
 	g.environment = l.Environment
 	if l.Environment == Dev {
 		if err := m.runOpen(ctx, s); err != nil {
@@ -279,6 +303,9 @@ func (m *Migrator) pass(ctx context.Context, s *session, files []*Migration, g *
 		g.told[h.Migration.Version] = true
 	}
 	p.Steps = append(due, p.Steps...)
+	if err := m.forewarn(ctx, s, p.Steps); err != nil {
+		return r, err
+	}
 	for i, step := range p.Steps {
 		if Gated(step.Assessment) {
 			g.lookAgain(ctx)
@@ -311,6 +338,9 @@ func (m *Migrator) pass(ctx context.Context, s *session, files []*Migration, g *
 	}
 	if m.blocked(r) == nil {
 		err = incoming.again(ctx, l, nil)
+	}
+	if err == nil && l.Installing {
+		err = s.endInstallation(ctx)
 	}
 	return r, err
 }
@@ -486,6 +516,9 @@ func (m *Migrator) Plan(ctx context.Context) (*Plan, *Ledger, error) {
 	}
 	live, err := s.live(ctx, t, l)
 	if err != nil {
+		return nil, nil, err
+	}
+	if t.unseen, err = s.unseen(ctx, l); err != nil {
 		return nil, nil, err
 	}
 	g := &gatekeeper{m: m, s: s, environment: l.Environment, refused: map[Version]gate.Decision{}}

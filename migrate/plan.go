@@ -161,6 +161,8 @@ const (
 type todo struct {
 	applied, pending []*Migration
 	missing          []Entry
+	// unseen is true where no deployed code can know what the applied files made.
+	unseen bool
 }
 
 func compare(files []*Migration, l *Ledger) (*todo, error) {
@@ -174,6 +176,14 @@ func compare(files []*Migration, l *Ledger) (*todo, error) {
 		e, ok := l.Entries[m.Version]
 		if !ok && m.Checkpoint && len(l.Entries) > 0 {
 			continue
+		}
+		if ok && e.State == StateRunning && e.Sum != m.Sum {
+			return nil, &IntegrityError{
+				Version: m.Version, Path: m.Path,
+				Message: fmt.Sprintf("version %s was begun on %s from another text, and its end was not seen: the ledger has checksum %s, the file has %s",
+					m.Label, e.StartedAt.UTC().Format("2006-01-02 15:04 MST"), short(e.Sum), short(m.Sum)),
+				Hint: fmt.Sprintf("restore the file as it was and run pawl again, which looks the outcome up; or look yourself and say what is true: `pawl resolve %s --applied|--not-applied --reason …`", m.Label),
+			}
 		}
 		if !ok || e.State != StateApplied {
 			t.pending = append(t.pending, m)
@@ -249,6 +259,9 @@ func (t *todo) told(l *Ledger) bool {
 func (t *todo) plan(l *Ledger, order OutOfOrder, lane Lane, version int, live *phases.File, decide judge) (*Plan, error) {
 	p := &Plan{Missing: t.missing}
 	catalog := phases.NewCatalog(version)
+	if t.unseen {
+		catalog.Mark()
+	}
 	touched := map[Version]map[string]bool{}
 	for _, m := range t.applied {
 		touched[m.Version] = touches(catalog.Assess(m.File()))
@@ -258,7 +271,9 @@ func (t *todo) plan(l *Ledger, order OutOfOrder, lane Lane, version int, live *p
 		catalog.Assess(live)
 		catalog.Incomplete = catalog.Incomplete || len(live.Problems) > 0
 	}
-	catalog.Mark()
+	if !t.unseen {
+		catalog.Mark()
+	}
 	held := map[Version]map[string]bool{}
 	for _, m := range t.pending {
 		if err := m.Check(); err != nil {

@@ -8,7 +8,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/bitvault/pawl/phases"
 	"github.com/bitvault/pawl/phases/gate"
 	"github.com/bitvault/pawl/phases/parse"
 )
@@ -23,25 +22,17 @@ func (m *Migrator) applySteps(ctx context.Context, s *session, g *gatekeeper, st
 			return d, err
 		}
 	}
-	done, err := m.begin(ctx, s, step)
+	j, err := m.begin(ctx, s, step)
 	if err != nil {
 		return allowed, err
 	}
-	timeouts := fmt.Sprintf("set lock_timeout = %d; set statement_timeout = 0", m.opts.LockDeadline.Milliseconds())
-	if _, err := s.conn.Exec(ctx, timeouts); err != nil {
-		return allowed, classify(ctx, "set the timeouts", err)
-	}
 	several := len(step.Assessment.Statements) > 1
 	for i, st := range step.Assessment.Statements {
-		if st.Statement.Control != "" || i < done {
+		if st.Statement.Control != "" || i < j.done {
 			continue
 		}
-		start := time.Now()
-		watch := m.watchProgress(ctx, s, step.Migration, start)
-		err := m.runStatement(ctx, s, step, i, done == i)
-		watch.stop()
-		if err != nil {
-			return allowed, m.stepError(ctx, s, step.Migration, err)
+		if err := m.runStep(ctx, s, step, i, j.doubt && i == j.done); err != nil {
+			return allowed, m.stepError(ctx, s, step, i, err)
 		}
 		if several && !st.Transactional {
 			if err := m.journal(ctx, s, step, i); err != nil {
@@ -57,6 +48,42 @@ func (m *Migrator) applySteps(ctx context.Context, s *session, g *gatekeeper, st
 		return allowed, classify(ctx, "reset the timeouts", err)
 	}
 	return allowed, nil
+}
+
+// runStep runs one statement, with as many attempts as its locks need.
+func (m *Migrator) runStep(ctx context.Context, s *session, step Step, index int, doubt bool) error {
+	start := time.Now()
+	limits := m.stepLimits(step, index)
+	deadline := start.Add(m.opts.LockDeadline)
+	timeout := limits.lock
+	for attempt := 1; ; attempt++ {
+		timeouts := fmt.Sprintf("set lock_timeout = %d; set statement_timeout = %d", timeout.Milliseconds(), limits.statement.Milliseconds())
+		if _, err := s.conn.Exec(ctx, timeouts); err != nil {
+			return err
+		}
+		watch := m.watch(ctx, s, step.Migration, start, timeout)
+		err := m.runStatement(ctx, s, step, index, doubt)
+		blockers := watch.stop()
+		if err == nil || s.conn.IsClosed() || ctx.Err() != nil {
+			return err
+		}
+		m.rollback(ctx, s)
+		if code := sqlState(err); code != "55P03" && code != "40P01" {
+			return err
+		}
+		pause := jitter(2 * min(timeout, m.opts.MaxLockTimeout))
+		if time.Now().Add(pause).After(deadline) {
+			return &TransientError{
+				Message: fmt.Sprintf("%s: a lock was not had within %s (%d attempts)%s", step.Migration.Path, m.opts.LockDeadline, attempt, blame(blockers)),
+				Hint:    "end the transactions named, or run pawl again when they are over: what it had begun is put right by the next run", Err: unwrapStatement(err),
+			}
+		}
+		m.opts.OnEvent(LockMissed{Migration: step.Migration, Attempt: attempt, Timeout: timeout, Pause: pause, Blockers: blockers})
+		if err := sleep(ctx, pause); err != nil {
+			return err
+		}
+		timeout = min(timeout*3/2, limits.maxLock)
+	}
 }
 
 // recheckAlone asks the gate once more in a short transaction, for statements that cannot be in one themselves.
@@ -84,25 +111,57 @@ func (m *Migrator) recheckAlone(ctx context.Context, s *session, g *gatekeeper, 
 	return decision, classify(ctx, "ask the gate again", err)
 }
 
-// begin writes the running row. It gives the number of the file's statements that an earlier run journaled as done.
-func (m *Migrator) begin(ctx context.Context, s *session, step Step) (done int, err error) {
+// journaled is what the ledger knows of a file of steps. The zero journaled is that of one which was never begun.
+type journaled struct {
+	// done is the index of the first statement that is not known to be done.
+	done int
+	// doubt is true where an earlier run may have been at that statement.
+	doubt bool
+}
+
+// begin writes the running row, or reads how far an earlier run came.
+func (m *Migrator) begin(ctx context.Context, s *session, step Step) (journaled, error) {
+	var j journaled
 	if step.Resume {
 		const query = `
-select coalesce(max((e.detail ->> 'index')::int) + 1, 0) from pawl.event e join pawl.migration m using (version)
-where e.kind = 'step' and e.version = $1 and e.at >= m.started_at and e.detail ->> 'checksum' = $2`
-		if err := s.conn.QueryRow(ctx, query, string(step.Migration.Version), step.Migration.Sum).Scan(&done); err != nil {
-			return 0, classify(ctx, "read the journal", err)
-		}
-		return done, nil
+with before as (
+    select coalesce(max((e.detail ->> 'index')::int) filter (where e.kind = 'step') + 1, 0) as done,
+           coalesce((array_agg(e.kind order by e.id desc))[1], '') <> 'step_failed' as doubt
+    from pawl.event e join pawl.migration m using (version)
+    where e.kind in ('step', 'step_failed', 'resumed') and e.version = $1 and e.at >= m.started_at and e.detail ->> 'checksum' = $2
+), logged as (
+    insert into pawl.event (kind, version, detail, pawl_version)
+    select 'resumed', $1, jsonb_build_object('index', done, 'checksum', $2::text), $3 from before
+)
+select done, doubt from before`
+		err := s.conn.QueryRow(ctx, query, string(step.Migration.Version), step.Migration.Sum, m.opts.PawlVersion).Scan(&j.done, &j.doubt)
+		return j, classify(ctx, "read the journal", err)
 	}
 	const query = `
 insert into pawl.migration as m (version, name, checksum, phase, state, transactional, pawl_version)
 values ($1, $2, $3, $4, 'running', false, $5)
 on conflict (version) do update set name = excluded.name, checksum = excluded.checksum, state = 'running',
     started_at = clock_timestamp(), reason = null, pawl_version = excluded.pawl_version where m.state = 'held'`
-	_, err = s.conn.Exec(ctx, query, string(step.Migration.Version), step.Migration.Name, step.Migration.Sum,
+	_, err := s.conn.Exec(ctx, query, string(step.Migration.Version), step.Migration.Name, step.Migration.Sum,
 		phaseOf(step.Assessment).String(), m.opts.PawlVersion)
-	return 0, classify(ctx, "record the beginning of "+step.Migration.Name, err)
+	return j, classify(ctx, "record the beginning of "+step.Migration.Name, err)
+}
+
+// failed records that PostgreSQL refused a statement, so that no later run takes it for one in doubt. Where nothing of
+// the file was done, its running row goes: the file may then be corrected like any other that failed.
+func (m *Migrator) failed(ctx context.Context, s *session, step Step, index int, code string) error {
+	const query = `
+with failed as (
+    insert into pawl.event (kind, version, detail, pawl_version)
+    values ('step_failed', $1, jsonb_build_object('index', $2::int, 'checksum', $3::text, 'code', $4::text), $5)
+)
+delete from pawl.migration m where m.version = $1 and m.state = 'running' and not exists (
+    select from pawl.event e
+    where e.kind = 'step' and e.version = $1 and e.at >= m.started_at and e.detail ->> 'checksum' = $3)`
+	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	_, err := s.conn.Exec(clean, query, string(step.Migration.Version), index, step.Migration.Sum, code, m.opts.PawlVersion)
+	return classify(clean, "record that a statement of "+step.Migration.Name+" failed", err)
 }
 
 func (m *Migrator) journal(ctx context.Context, s *session, step Step, index int) error {
@@ -115,9 +174,9 @@ func (m *Migrator) journalText(step Step, index int) string {
 		literal(string(step.Migration.Version)), index, literal(step.Migration.Sum), literal(m.opts.PawlVersion))
 }
 
-// runStatement runs one statement of a non-transactional file, or finds that it was run. First is true for the one
-// that an interrupted run may have been at.
-func (m *Migrator) runStatement(ctx context.Context, s *session, step Step, index int, first bool) error {
+// runStatement runs one statement of a non-transactional file, or finds that it was run. Doubt is true where an
+// interrupted run may have been at it.
+func (m *Migrator) runStatement(ctx context.Context, s *session, step Step, index int, doubt bool) error {
 	st := step.Assessment.Statements[index]
 	f := step.Migration.File()
 	p := part{start: st.Statement.Span.Start.Offset, end: st.Statement.Span.End.Offset, first: index}
@@ -126,49 +185,32 @@ func (m *Migrator) runStatement(ctx context.Context, s *session, step Step, inde
 		p.before, p.beforeCount, p.after = "begin; ", 1, "\n;"+m.journalText(step, index)+"; commit"
 		return s.send(ctx, f, f.Text, p)
 	}
-	resumed := step.Resume && first
 	o := parse.OutcomeOf(st.Statement.Text)
 	switch o.Kind {
 	case parse.IndexBuilt:
 		return m.buildIndex(ctx, s, step.Migration, p, st.Statement, o)
-	case parse.IndexDropped:
-		state, err := s.index(ctx, o)
-		if err != nil {
-			return err
-		}
-		if resumed && !state.exists {
-			m.opts.OnEvent(Recovered{step.Migration, fmt.Sprintf("index %s is dropped already", o.Name)})
-			return nil
-		}
-	case parse.EnumValueAdded:
-		if resumed {
-			exists, err := s.enumValue(ctx, o)
-			if err != nil {
-				return err
-			}
-			if exists {
-				m.opts.OnEvent(Recovered{step.Migration, fmt.Sprintf("enum value %q is there already", o.Value)})
-				return nil
-			}
-		}
-	case parse.DatabaseCreated, parse.DatabaseDropped:
-		if resumed {
-			var exists bool
-			if err := s.conn.QueryRow(ctx, `select exists (select from pg_database where datname = $1)`, o.Name).Scan(&exists); err != nil {
-				return err
-			}
-			if exists == (o.Kind == parse.DatabaseCreated) {
-				m.opts.OnEvent(Recovered{step.Migration, fmt.Sprintf("database %s is as it should be already", o.Name)})
-				return nil
-			}
-		}
+	case parse.Reindexed:
+		return m.reindex(ctx, s, step.Migration, p, o, doubt)
+	case parse.PartitionDetached:
+		return m.detach(ctx, s, step.Migration, p, o, doubt)
 	case parse.Repeatable:
-	default:
-		if resumed {
+	case parse.Unsure:
+		if doubt {
 			return &IntegrityError{
 				Version: step.Migration.Version, Path: step.Migration.Path,
 				Message: fmt.Sprintf("line %d was begun by a run that did not end, and the catalog cannot tell whether it took effect", st.Statement.Span.Start.Line),
 				Hint:    fmt.Sprintf("look at the database, then say what is true: `pawl resolve %s --applied|--not-applied --reason …`", step.Migration.Label),
+			}
+		}
+	default:
+		if doubt {
+			done, what, err := s.tookEffect(ctx, o)
+			if err != nil {
+				return err
+			}
+			if done {
+				m.opts.OnEvent(Recovered{step.Migration, what})
+				return nil
 			}
 		}
 	}
@@ -176,130 +218,27 @@ func (m *Migrator) runStatement(ctx context.Context, s *session, step Step, inde
 }
 
 // stepError cleans up after a failed statement and sorts the error.
-func (m *Migrator) stepError(ctx context.Context, s *session, migration *Migration, err error) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
+func (m *Migrator) stepError(ctx context.Context, s *session, step Step, index int, err error) error {
+	migration := step.Migration
 	if s.conn.IsClosed() {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		return classify(ctx, "apply "+migration.Name, unwrapStatement(err))
 	}
 	m.rollback(ctx, s)
-	if code := sqlState(err); code == "55P03" || code == "40P01" {
-		return &TransientError{
-			Message: fmt.Sprintf("%s: a lock was not had within %s", migration.Path, m.opts.LockDeadline),
-			Hint:    "what it had begun is put right by the next run", Err: unwrapStatement(err),
+	// An answer of the server is certainty: whatever the statement had begun is undone, or found by name the next time.
+	if code := sqlState(err); code != "" {
+		if recordErr := m.failed(ctx, s, step, index, code); recordErr != nil && ctx.Err() == nil {
+			return errors.Join(sortStatementError(ctx, migration, err), recordErr)
 		}
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
 	var known interface{ pawlError() }
 	if errors.As(err, &known) {
 		return sortStatementError(ctx, migration, err)
 	}
 	return classify(ctx, "apply "+migration.Name, err)
-}
-
-// indexState is what the catalog says of an index.
-type indexState struct {
-	exists, valid, building bool
-	schema, definition      string
-}
-
-func (s *session) index(ctx context.Context, o parse.Outcome) (indexState, error) {
-	// An index lives in its table's schema, so an unqualified name is looked for where the table would be found.
-	const query = `
-select n.nspname, i.indisvalid and i.indisready and i.indislive, pg_get_indexdef(i.indexrelid),
-       exists (select from pg_stat_progress_create_index p where p.index_relid = i.indexrelid and p.pid <> pg_backend_pid())
-from pg_index i join pg_class c on c.oid = i.indexrelid join pg_namespace n on n.oid = c.relnamespace
-join pg_class t on t.oid = i.indrelid
-where c.relname = $1 and ($2 = '' or n.nspname = $2)
-  and ($2 <> '' or $3 = '' or n.nspname = (select tn.nspname from pg_class tc join pg_namespace tn on tn.oid = tc.relnamespace where tc.oid = to_regclass(quote_ident($3))))
-  and ($2 <> '' or $3 <> '' or pg_table_is_visible(c.oid))`
-	var st indexState
-	err := s.conn.QueryRow(ctx, query, o.Name, o.Schema, o.Relation).Scan(&st.schema, &st.valid, &st.definition, &st.building)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return indexState{}, nil
-	}
-	st.exists = err == nil
-	return st, err
-}
-
-func (s *session) enumValue(ctx context.Context, o parse.Outcome) (bool, error) {
-	const query = `
-select exists (
-    select from pg_enum e join pg_type t on t.oid = e.enumtypid join pg_namespace n on n.oid = t.typnamespace
-    where t.typname = $1 and e.enumlabel = $2 and ($3 = '' and pg_type_is_visible(t.oid) or n.nspname = $3))`
-	var exists bool
-	err := s.conn.QueryRow(ctx, query, o.Name, o.Value, o.Schema).Scan(&exists)
-	return exists, err
-}
-
-// buildIndex runs CREATE INDEX CONCURRENTLY so that a valid index stands in the end, whatever stood there before: the
-// remains of a dead build of the same definition are dropped first, a finished one is taken as done, and another index
-// of that name is an error.
-func (m *Migrator) buildIndex(ctx context.Context, s *session, migration *Migration, p part, st *phases.Statement, o parse.Outcome) error {
-	at := st.Span.Start
-	if o.Name == "" {
-		return &FileError{
-			Path: migration.Path, Span: st.Span, Source: migration.File().Text, Message: "this concurrent index has no name",
-			Hint: "name it: should the build die, pawl has to find what it left",
-		}
-	}
-	state, err := s.index(ctx, o)
-	if err != nil {
-		return err
-	}
-	if state.exists {
-		switch same := parse.SameIndex(st.Text, state.definition); {
-		case !same:
-			return &IntegrityError{
-				Version: migration.Version, Path: fmt.Sprintf("%s:%d:%d", migration.Path, at.Line, at.Column),
-				Message: fmt.Sprintf("there is an index %s already, and it is another one: %s", o.Name, state.definition),
-				Hint:    "give the new index another name, or drop the old one in a migration of its own",
-			}
-		case state.building:
-			return &TransientError{Message: fmt.Sprintf("%s: another session is building index %s", migration.Path, o.Name), Hint: "run pawl again when it is done"}
-		case state.valid:
-			m.opts.OnEvent(Recovered{migration, fmt.Sprintf("index %s is built already", o.Name)})
-			return nil
-		}
-		if err := s.dropIndex(ctx, state.schema, o.Name); err != nil {
-			return err
-		}
-		m.opts.OnEvent(Recovered{migration, fmt.Sprintf("dropped the INVALID index %s that an interrupted build left; it is built again", o.Name)})
-	}
-	f := migration.File()
-	if err := s.send(ctx, f, f.Text, p); err != nil {
-		m.dropRemains(ctx, s, o)
-		return err
-	}
-	state, err = s.index(ctx, o)
-	if err != nil {
-		return err
-	}
-	if !state.exists || !state.valid {
-		return &IntegrityError{
-			Version: migration.Version, Path: fmt.Sprintf("%s:%d:%d", migration.Path, at.Line, at.Column),
-			Message: fmt.Sprintf("PostgreSQL reported success, and index %s is not valid", o.Name),
-			Hint:    "run pawl again: it drops the index and builds it anew",
-		}
-	}
-	return nil
-}
-
-func (s *session) dropIndex(ctx context.Context, schema, name string) error {
-	_, err := s.conn.Exec(ctx, "drop index concurrently if exists "+pgx.Identifier{schema, name}.Sanitize())
-	return err
-}
-
-// dropRemains takes the INVALID index of a failed build away at once: it slows writers down, and a unique one even
-// refuses rows. Where that fails too, the next run does it.
-func (m *Migrator) dropRemains(ctx context.Context, s *session, o parse.Outcome) {
-	if s.conn.IsClosed() {
-		return
-	}
-	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-	defer cancel()
-	state, err := s.index(clean, o)
-	if err == nil && state.exists && !state.valid && !state.building {
-		_ = s.dropIndex(clean, state.schema, o.Name)
-	}
 }

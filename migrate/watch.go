@@ -44,20 +44,30 @@ func (o *observer) close() {
 func (o *observer) blockers(ctx context.Context) ([]Blocker, error) {
 	const query = `
 select distinct on (b.pid) b.pid, coalesce(a.application_name, ''), coalesce(a.state, 'unknown state'),
-       coalesce(extract(epoch from clock_timestamp() - a.xact_start), 0)::float8, coalesce(left(a.query, 200), '')
+       coalesce(extract(epoch from clock_timestamp() - a.xact_start), 0)::float8, coalesce(left(a.query, 200), ''),
+       coalesce((select format('%I.%I', n.nspname, c.relname)
+                 from pg_locks l join pg_class c on c.oid = l.relation join pg_namespace n on n.oid = c.relnamespace
+                 where l.pid = $1 and not l.granted and l.locktype = 'relation' limit 1), ''),
+       coalesce(a.backend_type = 'autovacuum worker', false)
 from unnest(pg_blocking_pids($1)) as b(pid) left join pg_stat_activity a on a.pid = b.pid`
 	rows, err := o.conn.Query(ctx, query, int32(o.pid)) //nolint:gosec // process ids are 32-bit
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (Blocker, error) {
-		var b Blocker
-		var age float64
-		err := row.Scan(&b.PID, &b.Application, &b.State, &age, &b.Query)
-		b.Age = time.Duration(age * float64(time.Second))
-		b.Query = strings.Join(strings.Fields(b.Query), " ")
-		return b, err
-	})
+	return pgx.CollectRows(rows, scanBlocker)
+}
+
+func scanBlocker(row pgx.CollectableRow) (Blocker, error) {
+	var b Blocker
+	var age float64
+	err := row.Scan(&b.PID, &b.Application, &b.State, &age, &b.Query, &b.Relation, &b.Autovacuum)
+	b.Age = time.Duration(age * float64(time.Second))
+	b.Query = strings.Join(strings.Fields(b.Query), " ")
+	if strings.Contains(strings.ToLower(b.Query), "password") {
+		b.Query = "(not shown: it speaks of a password)"
+	}
+	b.Wraparound = b.Autovacuum && strings.Contains(b.Query, "(to prevent wraparound)")
+	return b, err
 }
 
 // building gives the progress of the index build that the runner's session is at; ok is false where it is at none.
@@ -82,31 +92,45 @@ const (
 	// watchAfter is how long a statement may take before pawl opens a second connection to see why.
 	watchAfter = 30 * time.Millisecond
 	watchEvery = 50 * time.Millisecond
+	// watchLong is from which lock_timeout on a wait is told while it lasts and not only when it is over.
+	watchLong = 2 * time.Second
 )
 
-// watch notes who blocks the session while one attempt runs; stop gives the last ones seen.
-func (m *Migrator) watch(ctx context.Context, s *session) *watching {
+// watch notes who blocks the session while one attempt runs; stop gives the last ones seen. An attempt that may wait long
+// is looked at every few seconds, and what it is at is told.
+func (m *Migrator) watch(ctx context.Context, s *session, migration *Migration, start time.Time, timeout time.Duration) *watching {
+	if timeout >= watchLong {
+		return m.watchProgress(ctx, s, migration, start)
+	}
 	return s.observe(ctx, watchAfter, watchEvery, func(ctx context.Context, o *observer, w *watching) {
 		if blockers, err := o.blockers(ctx); err == nil && len(blockers) > 0 {
-			w.mu.Lock()
-			w.blockers = blockers
-			w.mu.Unlock()
+			w.note(blockers)
 		}
 	})
 }
 
 // watchProgress tells how a long statement gets on, every few seconds.
 func (m *Migrator) watchProgress(ctx context.Context, s *session, migration *Migration, start time.Time) *watching {
-	return s.observe(ctx, time.Second, 2*time.Second, func(ctx context.Context, o *observer, _ *watching) {
+	return s.observe(ctx, time.Second, 2*time.Second, func(ctx context.Context, o *observer, w *watching) {
 		p := Progress{Migration: migration, Elapsed: time.Since(start)}
 		what, done, total, building := o.building(ctx)
 		p.What, p.Done, p.Total = what, done, total
 		blockers, err := o.blockers(ctx)
 		p.Blockers = blockers
-		if err == nil && (building || len(blockers) > 0) {
+		if err != nil {
+			return
+		}
+		w.note(blockers)
+		if building || len(blockers) > 0 {
 			m.opts.OnEvent(p)
 		}
 	})
+}
+
+func (w *watching) note(blockers []Blocker) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.blockers = blockers
 }
 
 func (s *session) observe(ctx context.Context, after, every time.Duration, look func(context.Context, *observer, *watching)) *watching {
@@ -141,12 +165,20 @@ func (w *watching) stop() []Blocker {
 // String describes a blocker in one line.
 func (b Blocker) String() string {
 	name := b.Application
-	if name == "" {
+	switch {
+	case b.Wraparound:
+		name = "autovacuum against wraparound, which does not give way"
+	case b.Autovacuum:
+		name = "autovacuum"
+	case name == "":
 		name = "no application name"
 	}
 	text := fmt.Sprintf("pid %d (%s), %s", b.PID, name, b.State)
 	if b.Age > 0 {
 		text += fmt.Sprintf(", its transaction open for %s", b.Age.Round(100*time.Millisecond))
+	}
+	if b.Relation != "" {
+		text += ", keeps " + b.Relation
 	}
 	if b.Query != "" {
 		text += ": " + b.Query

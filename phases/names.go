@@ -79,6 +79,19 @@ func (c *Catalog) constraintName(r *rel, def *ConstraintDef) string {
 
 // indexName chooses the name of an index that has none.
 func (c *Catalog) indexName(r *rel, def *IndexDef) string {
+	return c.freeName(r.name, indexedColumns(def), "idx", func(name string) bool {
+		_, relation := c.relations[key(r.schema, name)]
+		_, index := c.indexOf[key(r.schema, name)]
+		return relation || index
+	})
+}
+
+// ChosenIndexName gives the name that PostgreSQL chooses for an index without one, where nothing else has it.
+func ChosenIndexName(table string, def *IndexDef) string {
+	return objectName(table, indexedColumns(def), "idx")
+}
+
+func indexedColumns(def *IndexDef) string {
 	parts := append([]string(nil), def.Columns...)
 	for _, e := range def.Expressions {
 		if len(e.Functions) > 0 {
@@ -87,9 +100,5 @@ func (c *Catalog) indexName(r *rel, def *IndexDef) string {
 			parts = append(parts, "expr")
 		}
 	}
-	return c.freeName(r.name, strings.Join(append(parts, def.Include...), "_"), "idx", func(name string) bool {
-		_, relation := c.relations[key(r.schema, name)]
-		_, index := c.indexOf[key(r.schema, name)]
-		return relation || index
-	})
+	return strings.Join(append(parts, def.Include...), "_")
 }

@@ -45,6 +45,11 @@ func printEvent(w io.Writer, event migrate.Event) {
 		fmt.Fprintf(w, "brought back what %s had set aside: %s\n", e.SoftDrop.Name, e.SoftDrop.Reason)
 	case migrate.RestorePointMade:
 		fmt.Fprintf(w, "  %s: restore point %s\n", e.Migration.Name, e.Point)
+	case migrate.InTheWay:
+		fmt.Fprintf(w, "note: %s may have to wait\n", e.Migration.Name)
+		for _, b := range e.Blockers {
+			fmt.Fprintf(w, "    for %s\n", b)
+		}
 	case migrate.LockMissed:
 		fmt.Fprintf(w, "  %s: no lock within %s (attempt %d), again in %s\n", e.Migration.Name, round(e.Timeout), e.Attempt, round(e.Pause))
 		for _, b := range e.Blockers {
@@ -170,6 +175,8 @@ func (a *app) logEvent(event migrate.Event) {
 		l.Warn().Interface("statements", misfits(e.Misfits)).Msg("statements not taken")
 	case migrate.Started:
 		l.Debug().Str("migration", e.Migration.Name).Stringer("phase", e.Phase).Msg("started")
+	case migrate.InTheWay:
+		l.Warn().Str("migration", e.Migration.Name).Interface("blockers", blockers(e.Blockers)).Msg("in the way")
 	case migrate.LockMissed:
 		l.Warn().Str("migration", e.Migration.Name).Int("attempt", e.Attempt).Dur("timeout_ms", e.Timeout).Dur("pause_ms", e.Pause).
 			Interface("blockers", blockers(e.Blockers)).Msg("lock not had")
@@ -230,12 +237,15 @@ type blockerJSON struct {
 	State       string  `json:"state,omitempty"`
 	AgeSeconds  float64 `json:"age_s"`
 	Query       string  `json:"query,omitempty"`
+	Relation    string  `json:"relation,omitempty"`
+	Autovacuum  bool    `json:"autovacuum,omitempty"`
+	Wraparound  bool    `json:"wraparound,omitempty"`
 }
 
 func blockers(list []migrate.Blocker) []blockerJSON {
 	out := make([]blockerJSON, len(list))
 	for i, b := range list {
-		out[i] = blockerJSON{b.PID, b.Application, b.State, b.Age.Seconds(), b.Query}
+		out[i] = blockerJSON{b.PID, b.Application, b.State, b.Age.Seconds(), b.Query, b.Relation, b.Autovacuum, b.Wraparound}
 	}
 	return out
 }

@@ -3,6 +3,7 @@
 package pgproxy
 
 import (
+	"bufio"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -21,9 +22,9 @@ type Proxy struct {
 	url      *url.URL
 
 	messages atomic.Int64
-	cutAfter atomic.Int64
 	cuts     atomic.Int64
-	onCut    atomic.Pointer[func()]
+	cut      atomic.Pointer[Cut]
+	answered atomic.Bool
 
 	mu    sync.Mutex
 	conns map[net.Conn]bool
@@ -62,12 +63,45 @@ func (p *Proxy) Messages() int64 { return p.messages.Load() }
 // Cuts counts the connections that were cut.
 func (p *Proxy) Cuts() int64 { return p.cuts.Load() }
 
+// Lost is what a cut takes away.
+type Lost int
+
+// What a cut takes away.
+const (
+	// InFlight lets the server have the message, and the client gets no answer. Whether the server still carries it out is
+	// left to the network, as in life.
+	InFlight Lost = iota
+	// Request is the message itself: the server never sees it.
+	Request
+	// Reply is the end of the answer: the server has carried the message out, and the client does not learn of it.
+	Reply
+)
+
+// Cut says when the proxy cuts every connection.
+type Cut struct {
+	// At reports whether to cut at a message, which is the n-th from now on; body is without type and length.
+	At func(n int64, body []byte) bool
+	// Lost is what the cut takes away.
+	Lost Lost
+	// Then is called before the cut, if not nil.
+	Then func()
+}
+
 // CutAfter makes the proxy cut every connection as soon as n messages have been forwarded from now on; 0 cuts none.
 // The server gets the last message and works on it; the client gets no answer. Then nil, if not nil, is called.
 func (p *Proxy) CutAfter(n int64, then func()) {
+	if n <= 0 {
+		p.CutAt(nil)
+		return
+	}
+	p.CutAt(&Cut{At: func(at int64, _ []byte) bool { return at >= n }, Then: then})
+}
+
+// CutAt arms a cut; nil disarms. Messages are counted anew.
+func (p *Proxy) CutAt(c *Cut) {
 	p.messages.Store(0)
-	p.onCut.Store(&then)
-	p.cutAfter.Store(n)
+	p.answered.Store(false)
+	p.cut.Store(c)
 }
 
 // Close closes the port and every connection.
@@ -103,7 +137,7 @@ func (p *Proxy) accept() {
 		p.done.Add(2)
 		go func() {
 			defer p.done.Done()
-			_, _ = io.Copy(client, server)
+			_ = p.answer(client, server)
 			p.drop(client, server)
 		}()
 		go func() {
@@ -142,27 +176,60 @@ func (p *Proxy) forward(server io.Writer, client io.Reader) error {
 		if _, err := io.ReadFull(client, body); err != nil {
 			return err
 		}
-		if _, err := server.Write(append(head[:size], body...)); err != nil {
-			return err
-		}
 		if !started {
 			// SSLRequest, GSSENCRequest and CancelRequest come before or instead of the start-up packet.
 			const special = 1234 << 16
 			started = len(body) < 4 || binary.BigEndian.Uint32(body)&0xffff0000 != special
+			if _, err := server.Write(append(head[:size], body...)); err != nil {
+				return err
+			}
 			continue
 		}
 		// Terminate says good-bye, and password messages belong to the start-up.
+		cut := p.cut.Load()
 		if head[0] == 'X' || head[0] == 'p' {
-			continue
+			cut = nil
+		} else if n := p.messages.Add(1); cut != nil && !cut.At(n, body) {
+			cut = nil
 		}
-		n := p.messages.Add(1)
-		if limit := p.cutAfter.Load(); limit > 0 && n >= limit {
-			p.cuts.Add(1)
-			if then := p.onCut.Load(); then != nil && *then != nil {
-				(*then)()
-			}
-			p.cutAll()
-			return errCut
+		if cut != nil && cut.Lost == Request {
+			return p.sever(cut)
+		}
+		if cut != nil && cut.Lost == Reply {
+			p.answered.Store(true)
+			cut = nil
+		}
+		if _, err := server.Write(append(head[:size], body...)); err != nil {
+			return err
+		}
+		if cut != nil {
+			return p.sever(cut)
 		}
 	}
+}
+
+// answer copies the server's messages one by one, up to the ReadyForQuery that a cut keeps back.
+func (p *Proxy) answer(client io.Writer, server io.Reader) error {
+	in := bufio.NewReader(server)
+	for {
+		head, err := in.Peek(5)
+		if err != nil {
+			return err
+		}
+		if cut := p.cut.Load(); head[0] == 'Z' && p.answered.Load() && cut != nil {
+			return p.sever(cut)
+		}
+		if _, err := io.CopyN(client, in, int64(binary.BigEndian.Uint32(head[1:]))+1); err != nil {
+			return err
+		}
+	}
+}
+
+func (p *Proxy) sever(c *Cut) error {
+	p.cuts.Add(1)
+	if c.Then != nil {
+		c.Then()
+	}
+	p.cutAll()
+	return errCut
 }
