@@ -125,12 +125,19 @@ type Op struct {
 
 // Check judges a file and applies it to the schema. The findings are in the order of their places.
 func (l *Linter) Check(s *Source) []Finding {
+	_, found := l.Assess(s)
+	return found
+}
+
+// Assess is Check for who wants to know, too, what the file does.
+func (l *Linter) Assess(s *Source) (*phases.Assessment, []Finding) {
 	f := &File{Source: s, Catalog: l.catalog, Options: &l.options, linter: l, severities: l.severities}
 	if l.perPath {
 		f.severities, _ = l.options.Config.severities(s.File.Path)
 	}
 	if s.Change != nil && s.Change.Kind != Added {
-		return l.checkApplied(f)
+		found := l.checkApplied(f)
+		return f.Assessment, found
 	}
 	f.group()
 	f.Assessment = l.catalog.AssessEach(s.File, f.see)
@@ -142,7 +149,8 @@ func (l *Linter) Check(s *Source) []Finding {
 			l.rules[i].File(f)
 		}
 	}
-	return l.finish(f)
+	found := l.finish(f)
+	return f.Assessment, found
 }
 
 // finish takes out what comments and the baseline allow, and counts the rest.

@@ -19,6 +19,14 @@ func Page(name string) string {
 	return string(text)
 }
 
+// PageURL gives where the page of a rule can be read; the list of all rules for one without a page.
+func PageURL(name string) string {
+	if Page(name) == "" {
+		return "https://github.com/bitvault/pawl/blob/main/docs/rules.md"
+	}
+	return "https://github.com/bitvault/pawl/blob/main/lint/docs/" + name + ".md"
+}
+
 // PageSchema gives the schema that the blocks of the pages run against.
 func PageSchema() string {
 	text, err := docs.ReadFile("docs/schema.sql")

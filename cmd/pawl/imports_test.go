@@ -34,6 +34,8 @@ var importRules = []importRule{
 	{"", false, "golang.org/x/tools", []string{"phases/refs"}, "source analysis is for manifests alone"},
 	{"", false, "github.com/spf13/cobra", []string{"cmd/pawl"}, "the libraries know no command line"},
 	{"", false, "github.com/rs/zerolog", []string{"cmd/pawl"}, "libraries emit typed events; cmd renders them"},
+	{"", false, "github.com/tliron/glsp", []string{"lint/lsp"}, "one package talks to editors"},
+	{"", false, "github.com/owenrumney/go-sarif", []string{"lint/report"}, "one package writes reports"},
 	{"", false, "github.com/testcontainers/", []string{"internal/pgserver/docker"}, "the shipped binary starts no containers"},
 	{"", false, module + "/cmd", nil, "nothing imports the commands"},
 	{"", false, module + "/integration", nil, "nothing imports the tests"},

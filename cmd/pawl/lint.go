@@ -64,26 +64,33 @@ A comment silences a finding where it is right as it is: -- pawl:allow RULE: rea
 			return a.lint(cmd.Context(), args, &f)
 		},
 	}
+	f.judging(cmd)
 	flags := cmd.Flags()
-	flags.StringVar(&f.version, "pg-version", "", "PostgreSQL major to judge for (default the oldest supported, 14)")
-	flags.StringSliceVar(&f.selected, "select", nil, "rules or groups to switch on besides the defaults: a rule's name, style, strict, all")
-	flags.StringSliceVar(&f.ignored, "ignore", nil, "rules or groups to switch off")
 	flags.StringVar(&f.failOn, "fail-on", "warning", "the mildest severity that makes the exit code 1: info, warning, error or none")
-	flags.StringVar(&f.transactions, "transactions", "", "who runs the files: statement (nobody wraps them), file (pawl), always (a tool wraps every file)\n(default file where there is a pawl.yaml, else statement)")
-	flags.BoolVar(&f.always, "assume-in-transaction", false, "the same as --transactions=always")
+	_ = cmd.RegisterFlagCompletionFunc("fail-on", cobra.FixedCompletions([]string{"info", "warning", "error", "none"}, cobra.ShellCompDirectiveNoFileComp))
 	flags.StringVar(&f.base, "base", "", "revision that the branch starts from, such as origin/main: only what the branch adds is judged")
 	flags.StringVar(&f.baseline, "baseline", "", "file with findings that are known and not told again")
 	flags.BoolVar(&f.write, "write-baseline", false, "write what is found into the baseline (default "+defaultBaseline+"), and succeed")
 	flags.BoolVar(&f.fix, "fix", false, "write the mechanical cures into the files")
 	flags.BoolVar(&f.diff, "diff", false, "print what --fix would change, and change nothing")
 	_ = cmd.MarkFlagFilename("baseline", "json")
+	return cmd
+}
+
+// judging registers the flags that say how files are judged.
+func (f *lintFlags) judging(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.version, "pg-version", "", "PostgreSQL major to judge for (default the oldest supported, 14)")
+	flags.StringSliceVar(&f.selected, "select", nil, "rules or groups to switch on besides the defaults: a rule's name, style, strict, all")
+	flags.StringSliceVar(&f.ignored, "ignore", nil, "rules or groups to switch off")
+	flags.StringVar(&f.transactions, "transactions", "", "who runs the files: statement (nobody wraps them), file (pawl), always (a tool wraps every file)\n(default file where there is a pawl.yaml, else statement)")
+	flags.BoolVar(&f.always, "assume-in-transaction", false, "the same as --transactions=always")
 	for name, words := range map[string][]string{
 		"select": slices.Concat(lint.Groups(), lint.Names()), "ignore": slices.Concat(lint.Groups(), lint.Names()),
-		"fail-on": {"info", "warning", "error", "none"}, "transactions": {"statement", "file", "always"}, "pg-version": {"14", "15", "16", "17", "18"},
+		"transactions": {"statement", "file", "always"}, "pg-version": {"14", "15", "16", "17", "18"},
 	} {
 		_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
 	}
-	return cmd
 }
 
 // lintOptions turns flags and configuration into the linter's options.
@@ -106,7 +113,7 @@ func (a *app) lintOptions(f *lintFlags) (lint.Options, lint.Severity, error) {
 	o.Config.Select = slices.Concat(o.Config.Select, f.selected)
 	o.Config.Ignore = slices.Concat(o.Config.Ignore, f.ignored)
 	failOn := lint.Error + 1
-	if f.failOn != "none" {
+	if f.failOn != "none" && f.failOn != "" {
 		if failOn, err = lint.ParseSeverity(f.failOn); err != nil || failOn == lint.Off {
 			return o, 0, &usageError{message: fmt.Sprintf("--fail-on is %q, and must be one of info, warning, error, none", f.failOn)}
 		}
@@ -284,10 +291,10 @@ func readSources(dir string, args []string) ([]source, error) {
 // filesBefore lists the migrations that stand before a file: those of its directory with lower versions, or of its directory's
 // siblings where each has one of its own.
 func filesBefore(file string) []string {
-	name, root := file, filepath.Dir(file)
-	if !fileVersion.MatchString(filepath.Base(name)) {
-		name, root = filepath.Dir(file), filepath.Dir(filepath.Dir(file))
-		if !fileVersion.MatchString(filepath.Base(name)) {
+	root := filepath.Dir(file)
+	if !fileVersion.MatchString(filepath.Base(file)) {
+		root = filepath.Dir(filepath.Dir(file))
+		if !fileVersion.MatchString(filepath.Base(filepath.Dir(file))) {
 			return nil
 		}
 	}
@@ -295,13 +302,10 @@ func filesBefore(file string) []string {
 	if err != nil {
 		return nil
 	}
-	at := slices.Index(list, file)
-	if at < 0 {
-		return nil
-	}
-	return slices.DeleteFunc(list[:at], func(path string) bool {
-		rest, err := filepath.Rel(root, path)
-		return err != nil || !fileVersion.MatchString(strings.Split(filepath.ToSlash(rest), "/")[0])
+	mine := slashed(root, file)
+	return slices.DeleteFunc(list, func(path string) bool {
+		rest := slashed(root, path)
+		return compareTree(rest, mine) >= 0 || !fileVersion.MatchString(strings.Split(rest, "/")[0])
 	})
 }
 

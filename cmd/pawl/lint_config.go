@@ -12,7 +12,7 @@ import (
 )
 
 // readLintConfig reads what stands under `lint` in pawl.yaml: rules by name, settings for some files, and flags of `pawl lint` by
-// their names, which go into values when that is the command.
+// their names, which go into values when that is the command, or the one for editors.
 func (a *app) readLintConfig(path string, tree any, cmd *cobra.Command, values map[string]string) error {
 	m, ok := tree.(map[string]any)
 	if !ok && tree != nil {
@@ -38,7 +38,7 @@ func (a *app) readLintConfig(path string, tree any, cmd *cobra.Command, values m
 				d.unknown("lint."+key, key, append([]string{"severity", "paths"}, keys(flags)...))
 				continue
 			}
-			if cmd.Name() == "lint" {
+			if cmd.Name() == "lint" || cmd.Name() == "lsp" {
 				values[key] = fmt.Sprint(value)
 			}
 		}

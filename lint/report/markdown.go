@@ -76,15 +76,7 @@ func link(rule string) string {
 	if lint.Page(rule) == "" {
 		return "`" + rule + "`"
 	}
-	return "[`" + rule + "`](" + pageURL(rule) + ")"
-}
-
-// pageURL is where a rule's page can be read.
-func pageURL(rule string) string {
-	if lint.Page(rule) == "" {
-		return "https://github.com/bitvault/pawl/blob/main/docs/rules.md"
-	}
-	return "https://github.com/bitvault/pawl/blob/main/lint/docs/" + rule + ".md"
+	return "[`" + rule + "`](" + lint.PageURL(rule) + ")"
 }
 
 // prose escapes what HTML and Markdown would read as markup, except in what stands between backquotes.

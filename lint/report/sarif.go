@@ -33,7 +33,7 @@ func (w *sarifWriter) Begin() error {
 	w.rules, w.seen = map[string]int{}, map[string]int{}
 	for i, r := range lint.Rules() {
 		w.rules[r.Name] = i
-		rule := sarif.NewRule(r.Name).WithDescription(capital(r.Summary) + ".").WithHelpURI(pageURL(r.Name)).
+		rule := sarif.NewRule(r.Name).WithDescription(capital(r.Summary) + ".").WithHelpURI(lint.PageURL(r.Name)).
 			WithDefaultConfiguration(sarif.NewReportingConfiguration().WithLevel(sarifLevel(r.Severity)).WithEnabled(r.Severity != lint.Off))
 		if page := lint.Page(r.Name); page != "" {
 			rule.WithHelp(sarif.NewMultiformatMessageString().WithText(capital(r.Summary) + ": pawl explain " + r.Name).WithMarkdown(page))
