@@ -63,6 +63,9 @@ type Options struct {
 	StatementTimeout time.Duration
 	// Application is shown in pg_stat_activity and in the ledger; empty means "pawl".
 	Application string
+	// Person is who runs it, where the database's role does not tell: a user of the operating system, a job of the CI, a pod.
+	// It goes into the ledger's log.
+	Person string
 	// PawlVersion goes into the ledger; empty means "dev".
 	PawlVersion string
 	// OnEvent receives what happens, one event after another; nil means that nobody listens.
@@ -115,8 +118,13 @@ type Result struct {
 	Database string
 }
 
+// identity gives the settings by which the server, and the ledger's log, know who is at work.
+func (m *Migrator) identity() map[string]string {
+	return map[string]string{"application_name": m.opts.Application, "pawlrun.person": m.opts.Person, "pawlrun.version": m.opts.PawlVersion}
+}
+
 func (m *Migrator) dial(ctx context.Context, writes bool) (*session, error) {
-	s, err := dial(ctx, m.config, m.opts.Application, func(n *pgconn.Notice) {
+	s, err := dial(ctx, m.config, m.identity(), func(n *pgconn.Notice) {
 		if n.Severity == "NOTICE" || n.Severity == "WARNING" {
 			m.opts.OnEvent(ServerNotice{Severity: n.Severity, Message: n.Message})
 		}

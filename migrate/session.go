@@ -40,7 +40,7 @@ const connectTimeout = 15 * time.Second
 
 // dial connects and looks at the server with one statement. It refuses poolers; whether a standby will do is the
 // caller's affair.
-func dial(ctx context.Context, base *pgx.ConnConfig, application string, notice func(*pgconn.Notice)) (*session, error) {
+func dial(ctx context.Context, base *pgx.ConnConfig, identity map[string]string, notice func(*pgconn.Notice)) (*session, error) {
 	config := base.Copy()
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = connectTimeout
@@ -48,8 +48,12 @@ func dial(ctx context.Context, base *pgx.ConnConfig, application string, notice 
 	if config.RuntimeParams == nil {
 		config.RuntimeParams = map[string]string{}
 	}
+	for k, v := range identity {
+		if v != "" {
+			config.RuntimeParams[k] = v
+		}
+	}
 	for k, v := range map[string]string{
-		"application_name":                    application,
 		"lock_timeout":                        "500ms",
 		"statement_timeout":                   "60s",
 		"idle_in_transaction_session_timeout": "0",

@@ -9,4 +9,4 @@ import "embed"
 var FS embed.FS
 
 // Newest is the version of the newest ledger migration in FS, and so the newest ledger that this pawl knows.
-const Newest = 4
+const Newest = 5
