@@ -455,9 +455,15 @@ func (m *Migrator) adopted(ctx context.Context, s *session, l *Ledger, t *todo) 
 	if err != nil || !some {
 		return err
 	}
+	if found, err := s.findHistory(ctx, AdoptOptions{Baseline: "0"}); err == nil && found != nil {
+		return &RefusedError{
+			Message: fmt.Sprintf("database %q has a history of %s in %s, which pawl has not taken over", s.database, found.tool.name, found.table),
+			Hint:    "`pawl adopt` shows what of it is applied, and `pawl adopt --apply` takes it over",
+		}
+	}
 	return &RefusedError{
 		Message: fmt.Sprintf("database %q has tables and no history that pawl knows", s.database),
-		Hint:    "if these migrations made them, say up to which version: `pawl adopt --baseline VERSION`; otherwise check the URL",
+		Hint:    "if these migrations made them, say up to which version: `pawl adopt --baseline VERSION --apply`; otherwise check the URL",
 	}
 }
 

@@ -36,35 +36,6 @@ func (m *Migrator) with(ctx context.Context, f func(*session, *Ledger) error) er
 	return s.unlock(context.WithoutCancel(ctx))
 }
 
-// Baseline records every file up to a version as applied without running it, for a database which had its tables
-// before pawl came. It gives the migrations that were recorded.
-func (m *Migrator) Baseline(ctx context.Context, version Version) ([]*Migration, error) {
-	files, err := Load(m.files, m.opts.Root)
-	if err != nil {
-		return nil, err
-	}
-	if !slices.ContainsFunc(files, func(f *Migration) bool { return f.Version == version }) {
-		return nil, &ConfigError{Message: fmt.Sprintf("there is no migration of version %s in %s", version, m.opts.Root)}
-	}
-	var done []*Migration
-	err = m.with(ctx, func(s *session, l *Ledger) error {
-		return classify(ctx, "record the baseline", pgx.BeginFunc(ctx, s.conn, func(tx pgx.Tx) error {
-			for _, f := range files {
-				if e, ok := l.Entries[f.Version]; f.Version.Compare(version) > 0 || ok && e.State == StateApplied {
-					continue
-				}
-				const query = `select pawl.record_applied($1, $2, $3, 'unknown', true, $4, $5, 'baseline')`
-				if _, err := tx.Exec(ctx, query, string(f.Version), f.Name, f.Sum, m.opts.PawlVersion, s.lockKey); err != nil {
-					return err
-				}
-				done = append(done, f)
-			}
-			return nil
-		}))
-	})
-	return done, err
-}
-
 // Resolve says what became of a non-transactional migration whose outcome the catalog cannot tell. Only a row in
 // StateRunning can be resolved. Reason is recorded, and must not be empty.
 func (m *Migrator) Resolve(ctx context.Context, version Version, applied bool, reason string) error {

@@ -86,40 +86,6 @@ func after(version string) string {
 	}
 }
 
-func newAdoptCommand(a *app) *cobra.Command {
-	var r runFlags
-	var baseline string
-	cmd := &cobra.Command{
-		Use:     "adopt --baseline VERSION",
-		Short:   "Take a database over whose tables exist already",
-		Long:    "Records every migration up to VERSION as applied without running it. Use it once, for a database that these migrations made by other means.",
-		Example: "  pawl adopt --baseline 0042",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			v, ok := migrate.ParseVersion(baseline)
-			if !ok {
-				return &usageError{message: "give the last version that the database has: --baseline VERSION"}
-			}
-			m, err := a.migrator(&r)
-			if err != nil {
-				return err
-			}
-			done, err := m.Baseline(cmd.Context(), v)
-			if err != nil {
-				return err
-			}
-			for _, f := range done {
-				fmt.Fprintf(a.stdout, "recorded  %s\n", f.Name)
-			}
-			fmt.Fprintf(a.stdout, "%d recorded as applied; `pawl status` shows the rest\n", len(done))
-			return nil
-		},
-	}
-	cmd.Flags().StringVar(&baseline, "baseline", "", "the last migration that the database has already")
-	cmd.Flags().DurationVar(&r.wait, "wait", 10*time.Minute, "how long to wait for another pawl at work")
-	return cmd
-}
-
 func newResolveCommand(a *app) *cobra.Command {
 	var r runFlags
 	var applied, not bool

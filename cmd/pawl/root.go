@@ -353,7 +353,7 @@ func (a *app) migrator(r *runFlags) (*migrate.Migrator, error) {
 		FailOnBlocked: r.onBlocked == "fail", Incoming: migrate.Incoming(r.deployGate), Lane: migrate.Lane(r.lane),
 		Restore: migrate.Restore(r.restorePoint), GateDev: r.gateDev, OutOfOrder: migrate.OutOfOrder(r.outOfOrder),
 		Wait: r.wait, LockTimeout: r.lockTimeout, MaxLockTimeout: r.maxLockTimeout, LockDeadline: r.lockDeadline,
-		StatementTimeout: r.statementTimeout, Application: a.application(), PawlVersion: pawlVersion(), OnEvent: a.onEvent(), InlineBackfills: r.runBackfills,
+		StatementTimeout: r.statementTimeout, Application: a.application(), Person: string(a.person("")), PawlVersion: pawlVersion(), OnEvent: a.onEvent(), InlineBackfills: r.runBackfills,
 	}), nil
 }
 

@@ -1,0 +1,137 @@
+package migrate
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/base64"
+	"encoding/hex"
+	"hash/crc32"
+	"io/fs"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// verifier compares a file with the checksum that a tool kept of it.
+type verifier func(m *Migration, row historyRow) ChecksumState
+
+func verdictOf(same bool) ChecksumState {
+	if same {
+		return ChecksumVerified
+	}
+	return ChecksumChanged
+}
+
+// verifyFlyway computes Flyway's CRC-32 of the lines without their ends, as a signed number.
+func verifyFlyway(m *Migration, row historyRow) ChecksumState {
+	if row.sum == "" {
+		return ChecksumNone
+	}
+	text := strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(string(bytes.TrimPrefix(m.src, byteOrderMark)))
+	sum := crc32.NewIEEE()
+	for line := range strings.SplitSeq(text, "\n") {
+		_, _ = sum.Write([]byte(line))
+	}
+	return verdictOf(row.sum == strconv.FormatInt(int64(int32(sum.Sum32())), 10)) //nolint:gosec // Flyway's number is signed
+}
+
+// verifySqlx computes sqlx's SHA-384 of the file's bytes.
+func verifySqlx(m *Migration, row historyRow) ChecksumState {
+	return verdictOf(slices.ContainsFunc(lineEndings(m.src), func(text []byte) bool {
+		sum := sha512.Sum384(text)
+		return hex.EncodeToString(sum[:]) == row.sum
+	}))
+}
+
+// verifyPrisma computes Prisma's SHA-256 of the file's bytes.
+func verifyPrisma(m *Migration, row historyRow) ChecksumState {
+	return verdictOf(slices.ContainsFunc(lineEndings(m.src), func(text []byte) bool {
+		sum := sha256.Sum256(text)
+		return hex.EncodeToString(sum[:]) == row.sum
+	}))
+}
+
+// lineEndings gives a text as it is, and as a checkout on another system has it.
+func lineEndings(src []byte) [][]byte {
+	unix := bytes.ReplaceAll(src, []byte("\r\n"), []byte("\n"))
+	return [][]byte{src, unix, bytes.ReplaceAll(unix, []byte("\n"), []byte("\r\n"))}
+}
+
+// verifyLiquibase compares nothing: Liquibase sums up its own model of a change, which differs from version to version.
+func verifyLiquibase(_ *Migration, row historyRow) ChecksumState {
+	if row.sum == "" {
+		return ChecksumNone
+	}
+	return ChecksumUnread
+}
+
+// verifyAtlas looks the file up in atlas.sum, whose sums are compared with the files by checkAtlasSum.
+func verifyAtlas(m *Migration, row historyRow) ChecksumState {
+	if row.sum == "" {
+		return ChecksumNone
+	}
+	for _, f := range atlasHashes(m.fsys) {
+		if f.name == m.Name {
+			return verdictOf(f.hash == row.sum)
+		}
+	}
+	return ChecksumChanged
+}
+
+// atlasHash is one line of atlas.sum: the sum is of all names and texts up to this file's.
+type atlasHash struct{ name, hash string }
+
+var atlasIgnored = regexp.MustCompile(`(?m)\A(?:--[^\n]*\n)*?--\s*atlas:sum\s+ignore\b`)
+
+func atlasHashes(fsys fs.FS) []atlasHash {
+	entries, err := fs.ReadDir(fsys, ".")
+	if err != nil {
+		return nil
+	}
+	var list []atlasHash
+	sum := sha256.New()
+	for _, e := range entries {
+		if e.IsDir() || path.Ext(e.Name()) != ".sql" {
+			continue
+		}
+		text, err := fs.ReadFile(fsys, e.Name())
+		if err != nil {
+			return nil
+		}
+		_, _ = sum.Write([]byte(e.Name()))
+		if atlasIgnored.Match(text) {
+			continue
+		}
+		_, _ = sum.Write(text)
+		list = append(list, atlasHash{e.Name(), base64.StdEncoding.EncodeToString(sum.Sum(nil))})
+	}
+	return list
+}
+
+// checkAtlasSum gives the first file that is not as atlas.sum has it; empty where all are, or where there is no atlas.sum.
+func checkAtlasSum(fsys fs.FS) string {
+	text, err := fs.ReadFile(fsys, "atlas.sum")
+	if err != nil {
+		return ""
+	}
+	kept := map[string]string{}
+	for line := range strings.SplitSeq(string(text), "\n") {
+		if i := strings.LastIndex(line, " h1:"); i > 0 {
+			kept[line[:i]] = line[i+len(" h1:"):]
+		}
+	}
+	for _, f := range atlasHashes(fsys) {
+		// What is new since needs no line; it shows in the sums of all that stand behind it.
+		if hash, listed := kept[f.name]; listed && hash != f.hash {
+			return f.name
+		}
+		delete(kept, f.name)
+	}
+	for name := range kept {
+		return name
+	}
+	return ""
+}
