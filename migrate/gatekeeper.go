@@ -33,6 +33,9 @@ type gatekeeper struct {
 	incoming *fitting
 	// told are the held migrations of which this run has told already.
 	told map[Version]bool
+	// snapshots is true for a database that was taken over: the schema is stored as the run leaves it. driftWatched is true once
+	// it was looked at how the run found it.
+	snapshots, driftWatched bool
 }
 
 // judge gives the gate's decision on each migration it is asked about.

@@ -79,6 +79,8 @@ type Migrator struct {
 	config *pgx.ConnConfig
 	files  fs.FS
 	opts   Options
+	// list is what to apply in place of all that files has; nil for that.
+	list []*Migration
 }
 
 // New makes a Migrator for the database that config names and the migration files at the top of files.
@@ -142,7 +144,10 @@ func (m *Migrator) dial(ctx context.Context, writes bool) (*session, error) {
 // Migrate applies what is pending and allowed. It is safe to run at once from many places: one works, the others wait
 // and find nothing to do. Where nothing is pending it takes no lock and sends three statements at most.
 func (m *Migrator) Migrate(ctx context.Context) (Result, error) {
-	files, err := Load(m.files, m.opts.Root)
+	files, err := m.list, error(nil)
+	if files == nil {
+		files, err = Load(m.files, m.opts.Root)
+	}
 	if err != nil {
 		return Result{}, err
 	}
@@ -238,6 +243,9 @@ func (m *Migrator) locked(ctx context.Context, s *session, files []*Migration) (
 		r.Aside = append(r.Aside, more.Aside...)
 		r.Held = more.Held
 		if err != nil || len(g.refused) == refused {
+			if err == nil && g.snapshots && len(r.Applied)+len(r.Aside) > 0 {
+				err = m.leave(ctx, s)
+			}
 			return r, err
 		}
 	}
@@ -286,6 +294,12 @@ func (m *Migrator) pass(ctx context.Context, s *session, files []*Migration, g *
 	}
 	if t.unseen, err = s.unseen(ctx, l); err != nil {
 		return r, err
+	}
+	if len(t.pending) > 0 && !g.driftWatched {
+		g.driftWatched = true
+		if g.snapshots, err = m.watchDrift(ctx, s, l); err != nil {
+			return r, err
+		}
 	}
 	g.environment = l.Environment
 	if l.Environment == Dev {

@@ -42,10 +42,13 @@ func exitCode(err error) int {
 		blocked     *migrate.BlockedError
 		transient   *migrate.TransientError
 		manifest    *evidence.ManifestError
+		drift       *migrate.DriftUnknownError
 	)
 	switch {
 	case errors.As(err, &silent):
 		return silent.code
+	case errors.As(err, &drift):
+		return exitUnknown
 	case readerGone(err):
 		return exitPipe
 	case errors.As(err, &interrupted):
@@ -109,7 +112,12 @@ func details(err error) []string {
 		refused   *migrate.RefusedError
 		unfit     *migrate.UnfitError
 		transient *migrate.TransientError
+		drift     *migrate.DriftUnknownError
 	)
+	if errors.As(err, &drift) {
+		add(drift.Hint)
+		return lines
+	}
 	switch {
 	case errors.As(err, &statement):
 		add(statement.Excerpt())

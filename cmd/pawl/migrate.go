@@ -159,8 +159,8 @@ func costs(rewrite, scan bool) string {
 
 func newStatusCommand(a *app) *cobra.Command {
 	var r runFlags
-	var exit, releases, all bool
-	var decision string
+	var exit, releases, all, drift bool
+	var decision, shadow string
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show what is applied, held and pending",
@@ -168,7 +168,9 @@ func newStatusCommand(a *app) *cobra.Command {
   pawl status --exit-code                          # exit 1 if anything is pending or held
   pawl status --releases                           # who runs, until when, and which held contracts that holds back
   pawl status --decision 0042                      # what the gate decided last, with its evidence
-  pawl status --decision 0042 --format markdown`,
+  pawl status --decision 0042 --format markdown
+  pawl status --drift                              # what was changed past pawl, as DDL; exit 5 if anything was
+  pawl status --drift --shadow postgres://…        # the same, with the throwaway database on that server`,
 		Args:        cobra.NoArgs,
 		Annotations: map[string]string{formatsAnnotation: "text,json,markdown"},
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -183,6 +185,8 @@ func newStatusCommand(a *app) *cobra.Command {
 				return &usageError{message: "--format markdown goes with --decision"}
 			case releases:
 				return a.listReleases(cmd.Context(), m)
+			case drift || shadow != "":
+				return a.showDrift(cmd.Context(), m, shadow)
 			}
 			s, changed := m.Status(cmd.Context())
 			if s == nil {
@@ -204,6 +208,8 @@ func newStatusCommand(a *app) *cobra.Command {
 	cmd.Flags().BoolVar(&exit, "exit-code", false, "exit with 1 unless every migration is applied")
 	cmd.Flags().BoolVar(&releases, "releases", false, "show consumers and releases instead of migrations")
 	cmd.Flags().StringVar(&decision, "decision", "", "show what the gate decided on this version, with its evidence and acknowledgements")
+	cmd.Flags().BoolVar(&drift, "drift", false, "compare the schema with what the applied files give; exit 5 if it differs")
+	cmd.Flags().StringVar(&shadow, "shadow", "", "with --drift: run the files on a throwaway server (embedded), or in a new database on the server of this URL")
 	cmd.Flags().BoolVar(&all, "all", false, "with --decision: every decision on it, not the newest alone")
 	r.policy(cmd.Flags())
 	r.kubernetes.completions(cmd)

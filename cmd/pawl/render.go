@@ -43,6 +43,11 @@ func printEvent(w io.Writer, event migrate.Event) {
 		fmt.Fprintf(w, "set aside %s: dropped by the first run after %s; `pawl soft-drop` shows it\n", e.Migration.Name, e.Keep)
 	case migrate.BroughtBack:
 		fmt.Fprintf(w, "brought back what %s had set aside: %s\n", e.SoftDrop.Name, e.SoftDrop.Reason)
+	case migrate.Drifted:
+		fmt.Fprintf(w, "note: the schema is not %s any more\n", e.Drift.Against)
+		for _, d := range e.Drift.Differences {
+			fmt.Fprintf(w, "    %s\n", strings.ReplaceAll(d.String(), "\n", "\n    "))
+		}
 	case migrate.RestorePointMade:
 		fmt.Fprintf(w, "  %s: restore point %s\n", e.Migration.Name, e.Point)
 	case migrate.InTheWay:
@@ -167,6 +172,12 @@ func (a *app) logEvent(event migrate.Event) {
 		l.Info().Str("migration", e.Migration.Name).Str("version", string(e.Migration.Version)).Dur("keep_ms", e.Keep).Msg("set aside")
 	case migrate.BroughtBack:
 		l.Warn().Str("migration", e.SoftDrop.Name).Str("version", string(e.SoftDrop.Version)).Str("reason", e.SoftDrop.Reason).Msg("brought back")
+	case migrate.Drifted:
+		lines := make([]string, len(e.Drift.Differences))
+		for i, d := range e.Drift.Differences {
+			lines[i] = d.String()
+		}
+		l.Warn().Str("against", e.Drift.Against).Strs("differences", lines).Msg("drifted")
 	case migrate.RestorePointMade:
 		l.Info().Str("migration", e.Migration.Name).Interface("restore_point", e.Point).Msg("restore point")
 	case migrate.DigestsUnknown:

@@ -33,42 +33,50 @@ type shadow struct {
 
 // startShadow makes the database: on a server of its own, or as a new database on the server that a URL names.
 func startShadow(ctx context.Context, where string, major int) (*shadow, error) {
-	s := &shadow{}
-	url := where
-	if where == "embedded" {
-		server, err := pgserver.Start(ctx, pgserver.Options{Major: major, Private: true})
-		if err != nil {
-			return nil, fmt.Errorf("start the shadow server: %w", err)
-		}
-		s.stop = server.Stop
-		if url, err = server.CreateDatabase(ctx, "shadow", ""); err != nil {
-			return nil, errors.Join(err, server.Stop())
-		}
-	} else {
-		admin, err := pgx.ParseConfig(where)
-		if err != nil {
-			return nil, &usageError{message: "--shadow is \"embedded\" or the URL of a server on which a database may be made and dropped: " + lastError(err)}
-		}
-		if s.stop, err = createShadow(ctx, admin); err != nil {
-			return nil, err
-		}
-	}
-	config, err := pgx.ParseConfig(url)
+	config, stop, err := shadowDatabase(ctx, where, major)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("read the shadow's URL: %w", err), s.stop())
+		return nil, err
 	}
-	if where != "embedded" {
-		config.Database = shadowName
-	}
+	s := &shadow{stop: stop}
 	config.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol
 	config.RuntimeParams["application_name"] = "pawl shadow"
 	config.RuntimeParams["lock_timeout"] = "10s"
 	config.RuntimeParams["statement_timeout"] = "60s"
-	config.OnNotice = func(*pgconn.PgConn, *pgconn.Notice) {}
 	if s.conn, err = pgx.ConnectConfig(ctx, config); err != nil {
 		return nil, errors.Join(fmt.Errorf("connect to the shadow: %w", err), s.stop())
 	}
 	return s, nil
+}
+
+// shadowDatabase makes an empty database, and gives what takes it away again.
+func shadowDatabase(ctx context.Context, where string, major int) (config *pgx.ConnConfig, stop func() error, err error) {
+	url := where
+	if where == "embedded" {
+		server, err := pgserver.Start(ctx, pgserver.Options{Major: major, Private: true})
+		if err != nil {
+			return nil, nil, fmt.Errorf("start the shadow server: %w", err)
+		}
+		stop = server.Stop
+		if url, err = server.CreateDatabase(ctx, "shadow", ""); err != nil {
+			return nil, nil, errors.Join(err, server.Stop())
+		}
+	} else {
+		admin, err := pgx.ParseConfig(where)
+		if err != nil {
+			return nil, nil, &usageError{message: "--shadow is \"embedded\" or the URL of a server on which a database may be made and dropped: " + lastError(err)}
+		}
+		if stop, err = createShadow(ctx, admin); err != nil {
+			return nil, nil, err
+		}
+	}
+	if config, err = pgx.ParseConfig(url); err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("read the shadow's URL: %w", err), stop())
+	}
+	if where != "embedded" {
+		config.Database = shadowName
+	}
+	config.OnNotice = func(*pgconn.PgConn, *pgconn.Notice) {}
+	return config, stop, nil
 }
 
 const shadowName = "pawl_shadow"

@@ -71,6 +71,15 @@ type Difference struct {
 	Line  string
 }
 
+// String is the line behind + or -, as are all lines of a text of several.
+func (d Difference) String() string {
+	sign := "- "
+	if d.Added {
+		sign = "+ "
+	}
+	return sign + strings.ReplaceAll(d.Line, "\n", "\n"+sign)
+}
+
 // Diff gives what the second schema has otherwise than the first: lines of one object stand together.
 func Diff(first, second *Description) []Difference {
 	count := map[string]int{}
