@@ -363,7 +363,7 @@ func (o *Op) Relation() phases.Relation { return o.File.Catalog.Relation(o.On) }
 // Existing reports whether the operation is on something that other sessions may be using: it was there before the run, or
 // the catalog does not know it.
 func (o *Op) Existing() bool {
-	if o.New || o.Why == nothingToDo {
+	if o.New || o.Why == nothingToDo || strings.HasSuffix(o.Why, sameRun) {
 		return false
 	}
 	return !o.Relation().New()
@@ -371,6 +371,9 @@ func (o *Op) Existing() bool {
 
 // nothingToDo is what package phases says of IF EXISTS on what is not there.
 const nothingToDo = "there is nothing to do"
+
+// sameRun ends what package phases says of types, functions, schemas and the like that no other session can know yet.
+const sameRun = "was made in the same run"
 
 // Strongest gives the strongest lock that the operation takes on a relation that was there before, and that relation. Where
 // the catalog does not know the relation, the registry's row speaks.

@@ -228,7 +228,8 @@ func enumInTransaction(f *File) {
 			if op.Kind != "add_enum_value" {
 				continue
 			}
-			if def, fresh := f.Catalog.TypeOf(phases.TypeName{Schema: op.On.Schema, Name: op.On.Name}); def == nil || !fresh {
+			// From PostgreSQL 17 on a type of the same transaction is exempt.
+			if def, fresh := f.Catalog.TypeOf(phases.TypeName{Schema: op.On.Schema, Name: op.On.Name}); def == nil || !fresh || f.Catalog.Version < 17 {
 				added = append(added, value{f.Groups[i], op.On.Column, op.On})
 			}
 		}

@@ -24,6 +24,7 @@ func (c *Catalog) applyObject(j *judgement) {
 		}
 	case "create_schema":
 		c.schemas[op.On.Name] = true
+		c.schemaBorn[op.On.Name] = c.step
 		c.touched++
 	case "drop_schema":
 		c.dropSchema(op.On.Name)
@@ -144,6 +145,9 @@ func (c *Catalog) dropSchema(name string) {
 func (c *Catalog) renameSchema(from, to string) {
 	delete(c.schemas, from)
 	c.schemas[to] = true
+	if born, ok := c.schemaBorn[from]; ok {
+		c.schemaBorn[to] = born
+	}
 	for _, r := range c.sorted() {
 		if r.schema == from {
 			c.move(r, to, r.name)

@@ -16,6 +16,7 @@ type Catalog struct {
 
 	kinds        map[Kind]*Descriptor
 	schemas      map[string]bool
+	schemaBorn   map[string]int32
 	path         []string
 	defaultPath  []string
 	relations    map[qname]*rel
@@ -172,7 +173,7 @@ func NewCatalog(version int) *Catalog {
 	}
 	c := &Catalog{
 		Version: version, kinds: make(map[Kind]*Descriptor, len(registry)),
-		schemas: map[string]bool{"public": true}, path: []string{"public"}, defaultPath: []string{"public"},
+		schemas: map[string]bool{"public": true}, schemaBorn: map[string]int32{}, path: []string{"public"}, defaultPath: []string{"public"},
 		relations: map[qname]*rel{}, indexOf: map[qname]*rel{}, store: &store{}, types: map[qname]*typ{},
 		functions: map[qname][]*function{}, extensions: map[string]string{"plpgsql": "pg_catalog"},
 		publications: map[string]*publication{}, roles: map[string]bool{}, statistics: map[string]*rel{},

@@ -101,7 +101,9 @@ func (j *judgement) reach() {
 				if each.schema == j.On.Name {
 					j.lock(each, AccessExclusive)
 					j.foreignKeyEnds(each)
-					j.along("drop_dependent", each.object(each.kind))
+					if !c.fresh(each.born) {
+						j.along("drop_dependent", each.object(each.kind))
+					}
 					for _, v := range each.readers() {
 						j.lock(v, AccessExclusive)
 						j.along("drop_dependent", v.object(v.kind))

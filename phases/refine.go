@@ -103,6 +103,9 @@ func (j *judgement) missing() {
 		if t != nil && j.Kind == "drop_domain_constraint" && len(j.Names) > 0 {
 			j.absent = !slices.ContainsFunc(t.Constraints, func(d ConstraintDef) bool { return d.Name == j.Names[0] })
 		}
+	case Attribute:
+		t := c.typ(TypeName{Schema: j.On.Schema, Name: j.On.Name})
+		j.absent = t != nil && !slices.ContainsFunc(t.Attributes, func(a ColumnDef) bool { return a.Name == j.On.Column })
 	case Function, Procedure, Routine, Aggregate:
 		j.absent = len(c.funcs(j.On.Schema, j.On.Name)) == 0 || j.On.Column != "" && c.fn(j.On) == nil
 	case Schema:
@@ -201,6 +204,8 @@ func (j *judgement) refineNewColumn(k *col) {
 	case "set_not_null":
 		if k.notNull {
 			j.Kind = "set_not_null_already"
+		} else if proof := j.rel.notNullProof(j.On.Column); proof != nil && proof.valid && len(j.setNotNulls()) == 0 && !j.drops(proof) {
+			j.Kind = "set_not_null_proven"
 		} else if k.def == nil && k.identity == 0 && k.generated == 0 {
 			return
 		} else {

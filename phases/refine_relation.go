@@ -513,7 +513,8 @@ func (j *judgement) refineObject() {
 		}) {
 			j.Kind = "alter_function"
 		}
-	case "rename_type", "rename_domain", "drop_type", "drop_domain", "set_schema_type", "set_schema_domain":
+	case "rename_type", "rename_domain", "drop_type", "drop_domain", "set_schema_type", "set_schema_domain", "rename_enum_value",
+		"add_attribute", "drop_attribute", "alter_attribute_type", "rename_attribute":
 		if t := c.typ(TypeName{Schema: j.On.Schema, Name: j.On.Name}); t != nil && c.fresh(t.born) {
 			j.Why = "the type was made in the same run"
 		}
@@ -555,8 +556,10 @@ func (j *judgement) refineObject() {
 		if c.known() && !c.owns(j.Roles) && j.Kind == "reassign_owned" {
 			j.Why = "the role owns nothing that pawl saw"
 		}
-	case "drop_schema":
-		if c.known() && c.emptySchema(j.On.Name) {
+	case "drop_schema", "rename_schema":
+		if born, ok := c.schemaBorn[j.On.Name]; ok && c.fresh(born) {
+			j.Why = "the schema was made in the same run"
+		} else if j.Kind == "drop_schema" && c.known() && c.emptySchema(j.On.Name) {
 			j.Why = "the schema is empty"
 		}
 	}
