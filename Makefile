@@ -62,6 +62,13 @@ test-matrix: ## run the tests that use a database on each of MAJORS
 		PAWL_REQUIRE_PG=1 PAWL_TEST_MAJOR=$$major $(GOTEST) -count=1 $(TESTFLAGS) $(call using,pawl/internal/pgtest"|^package pgtest); \
 	done
 
+.PHONY: test-jobs
+test-jobs: ## start eight runs at once, fifty times, on PostgreSQL 14 and 18
+	@$(NEED) pg 14 18
+	@set -e; for major in 14 18; do \
+		PAWL_REQUIRE_PG=1 PAWL_TEST_MAJOR=$$major PAWL_TEST_REPEATS=50 $(GOTEST) -count=1 -v -run '^TestEightAtOnce$$' ./integration; \
+	done
+
 .PHONY: test-docker
 test-docker: ## run the tests that use a database on a container of each of MAJORS (PAWL_TEST_IMAGE: which image)
 	@$(DOCKER) info >/dev/null 2>&1 || { echo 'no container engine answers: install Docker and start it' >&2; exit 1; }
@@ -111,6 +118,14 @@ bench-gate: ## decide with a million statements of 10,000 releases in the ledger
 .PHONY: bench-backfill
 bench-backfill: ## move a million rows by a backfill and by one UPDATE: rows/s, log, heap
 	@$(NEED) pg -- $(GOTEST) -run '^$$' -bench '^BenchmarkBackfill$$' -benchtime 1x -v ./integration | grep -E 'rows/s|FAIL|panic'
+
+.PHONY: bench-runner
+bench-runner: ## put pawl beside goose, golang-migrate and tern: 1,000 files, and nothing to do
+	@set -o pipefail; $(NEED) pg -- $(GOTEST) -run '^$$' -bench '^BenchmarkRunner$$' -benchtime 1x ./integration | grep -vE '^(goos:|goarch:|pkg:|cpu:|Benchmark|PASS|ok )'
+
+.PHONY: bench-stall
+bench-stall: ## likewise while traffic goes on and somebody's transaction comes and goes
+	@set -o pipefail; $(NEED) pg -- $(GOTEST) -run '^$$' -bench '^BenchmarkStall$$' -benchtime 1x ./integration | grep -vE '^(goos:|goarch:|pkg:|cpu:|Benchmark|PASS|ok )'
 
 .PHONY: fuzz
 fuzz: ## fuzz every fuzz target for FUZZTIME

@@ -7,6 +7,7 @@ import (
 	"hash/fnv"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -29,20 +30,24 @@ var ordinary = []string{
 	"0004_orders.sql", "create table orders (id bigint primary key, user_id bigint references users);",
 }
 
-// Four runners at once: one works, the others wait and find nothing to do.
-func TestFourAtOnce(t *testing.T) {
+// Eight Jobs at once: one works, the others wait and find nothing to do. PAWL_TEST_REPEATS says how often.
+func TestEightAtOnce(t *testing.T) {
 	t.Parallel()
-	repeats := 20
-	if testing.Short() {
-		repeats = 3
+	const jobs = 8
+	repeats := 5
+	if s := os.Getenv("PAWL_TEST_REPEATS"); s != "" {
+		var err error
+		repeats, err = strconv.Atoi(s)
+		require.NoError(t, err)
 	}
-	for range repeats {
+	files := history(twelve...)
+	for repeat := range repeats {
 		db := pgtest.Database(t)
 		var group sync.WaitGroup
-		errs := make([]error, 4)
-		applied := make([]int, 4)
-		for i := range 4 {
-			m := migrator(t, db.URL, history(ordinary...), migrate.Options{})
+		errs := make([]error, jobs)
+		applied := make([]int, jobs)
+		for i := range jobs {
+			m := migrator(t, db.URL, files, migrate.Options{Application: fmt.Sprintf("pawl/job-%d", i)})
 			group.Go(func() {
 				r, err := m.Migrate(t.Context())
 				errs[i], applied[i] = err, len(r.Applied)
@@ -50,13 +55,14 @@ func TestFourAtOnce(t *testing.T) {
 		}
 		group.Wait()
 		for _, err := range errs {
-			require.NoError(t, err)
+			require.NoError(t, err, "repeat %d", repeat)
 		}
 		slices.Sort(applied)
-		require.Equal(t, []int{0, 0, 0, 4}, applied)
-		require.Equal(t, int64(4), pgtest.Value[int64](t, db, `select count(*) from pawl.event where kind = 'applied'`))
-		require.True(t, pgtest.Value[bool](t, db, `select indisvalid from pg_index where indexrelid = 'users_email_idx'::regclass`))
+		require.Equal(t, []int{0, 0, 0, 0, 0, 0, 0, 12}, applied, "repeat %d", repeat)
+		require.Equal(t, int64(12), pgtest.Value[int64](t, db, `select count(*) from pawl.event where kind = 'applied'`))
+		require.Zero(t, pgtest.Value[int64](t, db, `select count(*) from pg_index where not indisvalid`))
 	}
+	t.Logf("%d jobs, %d times, PostgreSQL %d", jobs, repeats, pgtest.Server(t).Major)
 }
 
 // A second run sends three statements at most and takes no lock.
