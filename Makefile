@@ -79,6 +79,12 @@ test-docker: ## run the tests that use a database on a container of each of MAJO
 			$(GOTEST) -count=1 $(TESTFLAGS) $(call using,pawl/internal/pgtest"|^package pgtest); \
 	done
 
+.PHONY: test-kubernetes
+test-kubernetes: build ## run the hooks under a real Kubernetes API and Argo CD's sync engine (first time: builds them)
+	@set -e; tools=$$(integration/kubernetes/tools); go build -o bin/pgup ./internal/tools/pgup; \
+		cd integration/kubernetes && PAWL_KUBERNETES_TOOLS=$$tools PAWL_BINARY=$(CURDIR)/bin/pawl CGO_ENABLED=0 \
+		$(CURDIR)/bin/pgup go test -timeout 10m -count=1 $(TESTFLAGS) .
+
 .PHONY: check
 check: build vet lint test verify ## what a change must pass: build, vet, lint, test, verify
 

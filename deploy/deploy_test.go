@@ -132,17 +132,19 @@ func TestVariants(t *testing.T) {
 	t.Parallel()
 	presync, sync := render(t, "presync"), render(t, "sync")
 	for name, objects := range map[string]map[string]object{"presync": presync, "sync": sync} {
-		require.Len(t, objects, 5, name)
+		require.Len(t, objects, 7, name)
 		require.Equal(t, "0", wave(objects["Job/pawl-migrate"]), name)
-		require.Equal(t, "-5", wave(objects["ServiceAccount/pawl"]), name)
+		for _, right := range []string{"ServiceAccount/pawl", "Role/pawl", "RoleBinding/pawl"} {
+			require.Equal(t, "-5", wave(objects[right]), "%s: %s", name, right)
+			require.Equal(t, map[string]string{"presync": "PreSync", "sync": ""}[name], hook(objects[right]),
+				"a PreSync Job runs before any object of the Sync phase: %s", right)
+		}
 		require.Equal(t, "PostSync", hook(objects["Job/pawl-live"]), name)
 		require.Equal(t, "SyncFail", hook(objects["Job/pawl-aborted"]), name)
 		require.Empty(t, hook(objects["ConfigMap/pawl-target"]), "%s: what makes drift must not be a hook", name)
 	}
 	require.Equal(t, "PreSync", hook(presync["Job/pawl-migrate"]))
-	require.Equal(t, "PreSync", hook(presync["ServiceAccount/pawl"]), "a PreSync Job runs before any object of the Sync phase")
 	require.Equal(t, "Sync", hook(sync["Job/pawl-migrate"]))
-	require.Empty(t, hook(sync["ServiceAccount/pawl"]))
 }
 
 func TestJobs(t *testing.T) {
@@ -156,7 +158,8 @@ func TestJobs(t *testing.T) {
 				require.True(t, ok)
 				require.Equal(t, "BeforeHookCreation", job.Metadata.Annotations["argocd.argoproj.io/hook-delete-policy"])
 				requireJob(t, job.Spec.jobSpec)
-				requirePod(t, job.Spec.Template.Spec, "pawl")
+				// Only the migration asks the cluster what runs.
+				requirePod(t, job.Spec.Template.Spec, "pawl", name == "pawl-migrate")
 			})
 		}
 	}
@@ -177,7 +180,7 @@ func TestBackfill(t *testing.T) {
 		}
 		require.Empty(t, hook(o), "a sync must not wait for the data to move")
 		requireJob(t, spec)
-		requirePod(t, spec.Template.Spec, "pawl-backfill")
+		requirePod(t, spec.Template.Spec, "pawl-backfill", false)
 		require.Equal(t, []string{"backfill", "run", "--all", "--until-done"}, spec.Template.Spec.Containers[0].Args[:4])
 	}
 }
@@ -203,12 +206,12 @@ func requireJob(t *testing.T, spec jobSpec) {
 	}
 }
 
-func requirePod(t *testing.T, pod podSpec, account string) {
+func requirePod(t *testing.T, pod podSpec, account string, asks bool) { //nolint:revive // it is what differs among the pods
 	t.Helper()
 	require.Equal(t, "Never", pod.RestartPolicy, "podFailurePolicy needs it")
 	require.Equal(t, account, pod.ServiceAccountName)
 	require.NotNil(t, pod.AutomountServiceAccountToken)
-	require.False(t, *pod.AutomountServiceAccountToken)
+	require.Equal(t, asks, *pod.AutomountServiceAccountToken)
 	require.GreaterOrEqual(t, pod.TerminationGracePeriodSeconds, 30)
 	require.True(t, pod.SecurityContext.RunAsNonRoot)
 	require.Equal(t, 65532, pod.SecurityContext.RunAsUser)

@@ -17,6 +17,7 @@ import (
 // onEvent gives the listener that the output asks for: text for a person, zerolog JSON for a machine.
 func (a *app) onEvent() func(migrate.Event) {
 	return func(e migrate.Event) {
+		a.words.hear(e)
 		switch {
 		case a.backfillEvent(e):
 		case a.logs():

@@ -38,6 +38,7 @@ type app struct {
 	// working is true for commands that work on a database for a while and tell about it as they go.
 	working bool
 	bar     backfillBar
+	words   lastWords
 	metrics backfillMetrics
 }
 
@@ -49,6 +50,7 @@ type sharedFlags struct {
 	databaseURLFile string
 	environment     string
 	format          string
+	terminationLog  string
 }
 
 func newRootCommand(a *app) *cobra.Command {
@@ -84,6 +86,7 @@ DATABASE_URL and the PG… variables of libpq.`,
 	f.StringVar(&a.flags.databaseURLFile, "database-url-file", "", "file that holds the URL, such as a mounted Secret")
 	f.StringVar(&a.flags.environment, "env", "", "what a new database is stamped as: production (the default) or dev")
 	f.StringVar(&a.flags.format, "format", "", "output format: text or json, and what the command's help names (default: text on a terminal; logs are JSON elsewhere)")
+	f.StringVar(&a.flags.terminationLog, "termination-log", "", "file for a short account of the outcome, at most 4096 bytes (default: in a pod, where POD_NAME is set, "+terminationLog+")")
 	_ = cmd.RegisterFlagCompletionFunc("env", cobra.FixedCompletions([]string{"production", "dev"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("format", func(c *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 		if list, ok := c.Annotations[formatsAnnotation]; ok {

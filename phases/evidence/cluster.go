@@ -145,21 +145,29 @@ func (c *Cluster) Look(ctx context.Context) *Fleet {
 		all.Go(func() {
 			kind, namespace := kinds[i%len(kinds)], c.namespaces[i/len(kinds)]
 			objects, err := c.list(ctx, kind, namespace)
-			if err != nil {
-				err = c.explain(kind, namespace, err)
-			}
 			parts[i] = part{objects, err}
 		})
 	}
 	all.Wait()
 	var objects []kubeObject
-	for _, p := range parts {
-		if p.err == nil {
+	forbidden := map[string][]string{}
+	for i, p := range parts {
+		switch {
+		case p.err == nil:
 			objects = append(objects, p.objects...)
-		} else if text := p.err.Error(); !slices.Contains(f.Failures, text) {
-			f.Failures = append(f.Failures, text)
+		case apierrors.IsForbidden(p.err):
+			namespace := c.namespaces[i/len(kinds)]
+			forbidden[namespace] = append(forbidden[namespace], kinds[i%len(kinds)].resource.Resource)
+		default:
+			if text := c.explain(kinds[i%len(kinds)], c.namespaces[i/len(kinds)], p.err).Error(); !slices.Contains(f.Failures, text) {
+				f.Failures = append(f.Failures, text)
+			}
 		}
 	}
+	for namespace, resources := range forbidden {
+		f.Failures = append(f.Failures, mayNotList(namespace, resources...))
+	}
+	slices.Sort(f.Failures)
 	var problems []string
 	f.Workloads, problems = workloads(objects)
 	if len(f.Failures) == 0 {
@@ -200,12 +208,17 @@ func (c *Cluster) list(ctx context.Context, kind lookedAt, namespace string) ([]
 	return list, err
 }
 
+func mayNotList(namespace string, resources ...string) string {
+	return fmt.Sprintf("pawl may not list the %s in namespace %s: bind the Role of deploy/ to its service account, or leave Kubernetes out with --kubernetes=off",
+		strings.Join(resources, ", "), namespace)
+}
+
 // explain says in one sentence what kept a list from being read, and what to do.
 func (c *Cluster) explain(kind lookedAt, namespace string, err error) error {
 	what := fmt.Sprintf("the %s in namespace %s", kind.resource.Resource, namespace)
 	switch {
 	case apierrors.IsForbidden(err):
-		return fmt.Errorf("pawl may not list %s: bind the Role of deploy/ to its service account, or leave Kubernetes out with --kubernetes=off", what)
+		return errors.New(mayNotList(namespace, kind.resource.Resource))
 	case apierrors.IsUnauthorized(err):
 		return errors.New("the Kubernetes API does not accept pawl's credentials: give the pod a service account token, or correct the kubeconfig")
 	case apierrors.IsNotFound(err):
