@@ -21,6 +21,8 @@ type Options struct {
 	StoppedUse func(phases.Object) string
 	// Baseline has findings that are not told; nil for none.
 	Baseline *Baseline
+	// Stats are the sizes of production's tables; nil where they are not known.
+	Stats *Stats
 }
 
 // Linter judges files in their order: each against the schema that the earlier ones left.
@@ -225,6 +227,9 @@ func (f *File) see(statement, number int, op *phases.AssessedOperation) {
 		c.Help = o.advise(r)
 		if r.Fix != nil {
 			c.Edits = r.Fix(o)
+		}
+		if stats := f.Options.Stats; stats != nil {
+			stats.weigh(&c, o)
 		}
 		f.found = append(f.found, c)
 	}

@@ -33,6 +33,7 @@ type lintFlags struct {
 	fix, diff    bool
 	base         string
 	baseline     string
+	stats        string
 	write        bool
 }
 
@@ -56,6 +57,7 @@ A comment silences a finding where it is right as it is: -- pawl:allow RULE: rea
   pawl lint --base origin/main         # on a pull request
   pawl lint --select style --ignore length-limit
   pawl lint --format sarif > pawl.sarif
+  pawl lint --stats pawl-stats.json    # what blocks a table that is small in production is a note only
   pawl lint --write-baseline           # on an old repository: what is there is known, what comes new is told
   pawl lint --fix                      # cure what can be cured mechanically
   pawl explain blocking-index          # why, and how to do it safely`,
@@ -84,6 +86,8 @@ func (f *lintFlags) judging(cmd *cobra.Command) {
 	flags.StringSliceVar(&f.selected, "select", nil, "rules or groups to switch on besides the defaults: a rule's name, style, strict, all")
 	flags.StringSliceVar(&f.ignored, "ignore", nil, "rules or groups to switch off")
 	flags.StringVar(&f.transactions, "transactions", "", "who runs the files: statement (nobody wraps them), file (pawl), always (a tool wraps every file)\n(default file where there is a pawl.yaml, else statement)")
+	flags.StringVar(&f.stats, "stats", "", "file with the sizes of production's tables, of pawl doctor --export-stats: what blocks a small one is a note only")
+	_ = cmd.MarkFlagFilename("stats", "json")
 	flags.BoolVar(&f.always, "assume-in-transaction", false, "the same as --transactions=always")
 	for name, words := range map[string][]string{
 		"select": slices.Concat(lint.Groups(), lint.Names()), "ignore": slices.Concat(lint.Groups(), lint.Names()),
@@ -110,6 +114,9 @@ func (a *app) lintOptions(f *lintFlags) (lint.Options, lint.Severity, error) {
 	case o.Transactions == "" && a.flags.config != "":
 		o.Transactions = lint.ByFile
 	}
+	if o.Stats, err = readStats(f.stats); err != nil {
+		return o, 0, err
+	}
 	o.Config.Select = slices.Concat(o.Config.Select, f.selected)
 	o.Config.Ignore = slices.Concat(o.Config.Ignore, f.ignored)
 	failOn := lint.Error + 1
@@ -119,6 +126,22 @@ func (a *app) lintOptions(f *lintFlags) (lint.Options, lint.Severity, error) {
 		}
 	}
 	return o, failOn, nil
+}
+
+// readStats reads the sizes of tables that a flag names; nil for none.
+func readStats(path string) (*lint.Stats, error) {
+	if path == "" {
+		return nil, nil //nolint:nilnil // no file is no sizes
+	}
+	data, err := os.ReadFile(path) //nolint:gosec // the user names the file
+	if err != nil {
+		return nil, &usageError{message: fmt.Sprintf("read the sizes of tables %s: %v", path, pathCause(err)), hint: "`pawl doctor --export-stats FILE` writes it, from a database like production"}
+	}
+	s, err := lint.ReadStats(data)
+	if err != nil {
+		return nil, &usageError{message: fmt.Sprintf("read the sizes of tables %s: %v", path, err), hint: "`pawl doctor --export-stats FILE` writes it"}
+	}
+	return s, nil
 }
 
 // postgresMajor reads a version such as 17 or 17.2; empty is 0.
