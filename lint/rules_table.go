@@ -134,7 +134,7 @@ var tableRules = []Rule{
 		Help: "Give each table a primary key first; tell whoever runs the subscribers before tables leave a publication.",
 	},
 	{
-		Name: "updated-extension", Severity: Warning, Kinds: kinds("update_extension"),
+		Name: "updated-extension", Severity: Warning, Kinds: kinds("update_extension"), When: func(o *Op) bool { return !o.assumed() },
 		Summary: "ALTER EXTENSION … UPDATE",
 		Message: "what the update script of {object} does, no file says: it may drop or change what code uses",
 		Help:    "Update extensions as an operation of its own, tested on a copy; or say what it does: `-- pawl:assume expand: reason`.",
