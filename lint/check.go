@@ -16,6 +16,9 @@ type Options struct {
 	Transactions Transactions
 	// Config says which rules look where.
 	Config Config
+	// Free reports whether a new file of a path may be made, because nothing has its version. Without it no cure is offered that
+	// needs a second file.
+	Free func(path string) bool
 	// StoppedUse gives the place, such as store.go:8, of a use of the object that the branch takes out of the code; empty for none. Nil
 	// where the code is not compared.
 	StoppedUse func(phases.Object) string
@@ -301,6 +304,11 @@ func (o *Op) word(name string) string {
 		return cmp.Or(o.On.Column, strings.Join(o.Columns(), ", "))
 	case "columns":
 		return strings.Join(o.Columns(), ", ")
+	case "constraint":
+		if o.Constraint != nil && o.Constraint.Name != "" {
+			return o.Constraint.Name
+		}
+		return "…"
 	case "name":
 		return cmp.Or(o.On.Name, o.On.Relation)
 	case "to":

@@ -9,7 +9,7 @@ import (
 )
 
 // The fixes below are mechanical and the same in the end. Each leaves a file that parses, that its rule is silent about, and that
-// raises no other rule; a test holds that over the pages. What needs a second file is told by the help instead.
+// raises no other rule; a test holds that over the pages. Those that need a second file stand in fix_later.go.
 
 // replaceIn gives the edit that replaces the first match of a pattern in the operation's statement.
 func (o *Op) replaceIn(pattern *regexp.Regexp, with string) []Edit {
@@ -36,8 +36,14 @@ var (
 )
 
 func fixConcurrently(o *Op) []Edit {
+	if !o.alone() && strings.HasPrefix(string(o.Kind), "reindex") {
+		return nil
+	}
+	if !o.alone() {
+		return moveConcurrently(o)
+	}
 	// Over IF NOT EXISTS the concurrent form would be a hazard of its own.
-	if !o.alone() || o.Flags.Has(phases.IfNotExists) || o.Relation().Partitioned() {
+	if o.Flags.Has(phases.IfNotExists) || o.Relation().Partitioned() {
 		return nil
 	}
 	return o.replaceIn(indexWord, "$1 CONCURRENTLY")

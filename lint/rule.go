@@ -20,7 +20,7 @@ type Rule struct {
 	Kinds []phases.Kind
 	// When tells whether an operation of one of the Kinds is meant; nil means every one.
 	When func(*Op) bool
-	// Message says what is wrong. In braces stand {object}, {table}, {column}, {name}, {to}, {type}, {ref}, {summary}, {kind},
+	// Message says what is wrong. In braces stand {object}, {table}, {column}, {name}, {to}, {type}, {ref}, {constraint}, {summary}, {kind},
 	// {cost}: what the operation does to traffic, {why}: what the schema tells about it.
 	Message string
 	// Say gives the message where a template does not do; nil for Message.

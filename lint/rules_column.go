@@ -118,7 +118,7 @@ var columnRules = []Rule{
 		Name: "blocking-not-null", Severity: Error, Kinds: kinds("add_not_null"), When: scans,
 		Summary: "a NOT NULL constraint that is not NOT VALID",
 		Message: "the NOT NULL constraint on {columns} of {table} {cost}",
-		Help:    "Add it as NOT VALID, and VALIDATE it in a later file.",
+		Help:    "Add it as NOT VALID, and VALIDATE it in a later file.", Fix: fixNotValid,
 	},
 	{
 		Name: "relaxed-not-null", Severity: Warning, Kinds: kinds("drop_not_null"), Contract: true, When: func(o *Op) bool { return o.Existing() && o.wasNotNull() },

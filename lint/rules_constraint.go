@@ -7,18 +7,18 @@ import (
 	"github.com/bitvault/pawl/phases"
 )
 
-const thenValidate = "Add it as NOT VALID, and in the next file `ALTER TABLE {table} VALIDATE CONSTRAINT …`, which lets reads and writes go on."
+const thenValidate = "Add it as NOT VALID, and in the next file `ALTER TABLE {table} VALIDATE CONSTRAINT {constraint}`, which lets reads and writes go on."
 
 var constraintRules = []Rule{
 	{
 		Name: "blocking-foreign-key", Severity: Error, Kinds: kinds("add_foreign_key"), When: func(o *Op) bool { return o.Existing() && o.Blocks() && o.Effect.Scan },
 		Summary: "a foreign key that is not NOT VALID",
-		Message: "the foreign key from {table} to {ref} {cost}", Help: thenValidate,
+		Message: "the foreign key from {table} to {ref} {cost}", Help: thenValidate, Fix: fixNotValid,
 	},
 	{
 		Name: "blocking-check", Severity: Error, Kinds: kinds("add_check"), When: scans,
 		Summary: "a CHECK that is not NOT VALID",
-		Message: "the CHECK on {table} {cost}", Help: thenValidate,
+		Message: "the CHECK on {table} {cost}", Help: thenValidate, Fix: fixNotValid,
 	},
 	{
 		Name: "blocking-unique", Severity: Error, Kinds: kinds("add_unique"), When: scans,

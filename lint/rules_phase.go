@@ -74,7 +74,7 @@ func mixed(f *File) {
 		for j := range f.Assessment.Statements[i].Operations {
 			op := &f.Assessment.Statements[i].Operations[j]
 			if takesSurely(op) {
-				f.Report(i, f.File.Statements[i].Span, phases.Contract, "this takes something from deployed code, and other statements of the file add something: the gate holds the whole file for it", "")
+				f.Report(i, f.File.Statements[i].Span, phases.Contract, "this takes something from deployed code, and other statements of the file add something: the gate holds the whole file for it", "", f.splitPhases()...)
 				return
 			}
 		}

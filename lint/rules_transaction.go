@@ -106,7 +106,7 @@ func (f *File) refused(match func(*phases.AssessedOperation) bool) {
 		for j := range f.Assessment.Statements[i].Operations {
 			op := &f.Assessment.Statements[i].Operations[j]
 			if op.Effect.NoTx && match(op) {
-				f.Report(i, f.File.Statements[i].Span, op.Phase, "PostgreSQL refuses this in a transaction: "+op.Summary+", and has to commit in between", "")
+				f.Report(i, f.File.Statements[i].Span, op.Phase, "PostgreSQL refuses this in a transaction: "+op.Summary+", and has to commit in between", "", f.moveRefused(i)...)
 				break
 			}
 		}
@@ -148,8 +148,12 @@ func underLock(rule string) func(*File) {
 								l = other
 							}
 						}
+						var edits []Edit
+						if rule == "validated-under-lock" {
+							edits = f.moveValidation(i)
+						}
 						f.Report(i, f.File.Statements[i].Span, op.Phase, fmt.Sprintf("this takes as long as there are rows, while the transaction holds %s on %s since line %d, which blocks %s",
-							l.mode, l.relation, f.File.Statements[l.statement].Span.Start.Line, l.mode.Blocks()), "")
+							l.mode, l.relation, f.File.Statements[l.statement].Span.Start.Line, l.mode.Blocks()), "", edits...)
 						break
 					}
 				}

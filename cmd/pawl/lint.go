@@ -73,7 +73,7 @@ A comment silences a finding where it is right as it is: -- pawl:allow RULE: rea
 	flags.StringVar(&f.base, "base", "", "revision that the branch starts from, such as origin/main: only what the branch adds is judged")
 	flags.StringVar(&f.baseline, "baseline", "", "file with findings that are known and not told again")
 	flags.BoolVar(&f.write, "write-baseline", false, "write what is found into the baseline (default "+defaultBaseline+"), and succeed")
-	flags.BoolVar(&f.fix, "fix", false, "write the mechanical cures into the files")
+	flags.BoolVar(&f.fix, "fix", false, "write the mechanical cures into the files, and into new ones right behind them")
 	flags.BoolVar(&f.diff, "diff", false, "print what --fix would change, and change nothing")
 	_ = cmd.MarkFlagFilename("baseline", "json")
 	return cmd
@@ -99,7 +99,7 @@ func (f *lintFlags) judging(cmd *cobra.Command) {
 
 // lintOptions turns flags and configuration into the linter's options.
 func (a *app) lintOptions(f *lintFlags) (lint.Options, lint.Severity, error) {
-	o := lint.Options{Config: a.lintConfig}
+	o := lint.Options{Config: a.lintConfig, Free: freeVersion}
 	var err error
 	if o.Version, err = postgresMajor(f.version); err != nil {
 		return o, 0, err

@@ -3,18 +3,22 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/bitvault/pawl/lint"
+	"github.com/bitvault/pawl/migrate"
 )
 
 // lintFix writes the mechanical cures into the files, or prints which lines they change. Edits of one file that overlap are applied
 // one run at a time: the first counts, and the next run finds the rest.
 func (a *app) lintFix(linter *lint.Linter, sources []source, dry bool) error {
 	files, fixed := 0, 0
+	made := map[string]bool{}
 	unread, err := eachLinted(linter, sources, func(s *lint.Source, found []lint.Finding) error {
 		var edits []lint.Edit
 		for i := range found {
@@ -28,8 +32,13 @@ func (a *app) lintFix(linter *lint.Linter, sources []source, dry bool) error {
 			return nil
 		}
 		files++
+		edits = spread(edits, made)
 		if dry {
 			for _, e := range edits {
+				if e.NewFile {
+					fmt.Fprintf(a.stdout, "  new file %s\n  + %s\n", e.Path, strings.ReplaceAll(strings.TrimRight(e.Text, "\n"), "\n", "\n  + "))
+					continue
+				}
 				if old := s.File.Text[e.Start:e.End]; old != "" {
 					fmt.Fprintf(a.stdout, "  - %s\n", strings.ReplaceAll(strings.TrimRight(old, "\n"), "\n", "\n  - "))
 				}
@@ -55,9 +64,53 @@ func (a *app) lintFix(linter *lint.Linter, sources []source, dry bool) error {
 	return nil
 }
 
+// spread gives each new file of a run a version of its own: where two cures want the same one, the later gets the next that is free,
+// or has to wait for another run.
+func spread(edits []lint.Edit, made map[string]bool) []lint.Edit {
+	for i := range edits {
+		if !edits[i].NewFile {
+			continue
+		}
+		title := lint.Title(edits[i].Path)
+		for edits[i].Path != "" && (made[versionOf(edits[i].Path)] || !freeVersion(edits[i].Path)) {
+			edits[i].Path = lint.NextFile(edits[i].Path, title)
+		}
+		made[versionOf(edits[i].Path)] = true
+	}
+	return edits
+}
+
+// versionOf gives the directory and the version of a file, which no two files may share.
+func versionOf(path string) string {
+	m := fileVersion.FindStringSubmatch(filepath.Base(path))
+	if m == nil {
+		return path
+	}
+	v, ok := migrate.ParseVersion(m[1])
+	if !ok {
+		return path
+	}
+	return filepath.Dir(path) + "/" + string(v)
+}
+
+// freeVersion reports whether no file of a directory has the version of a new one.
+func freeVersion(path string) bool {
+	entries, err := os.ReadDir(filepath.Dir(path))
+	if err != nil {
+		return false
+	}
+	want := versionOf(path)
+	return want != path && !slices.ContainsFunc(entries, func(e os.DirEntry) bool {
+		return versionOf(filepath.Join(filepath.Dir(path), e.Name())) == want
+	})
+}
+
 func overlaps(list, more []lint.Edit) bool {
 	for _, a := range list {
 		for _, b := range more {
+			if a.NewFile || b.NewFile {
+				continue
+			}
 			if a.Start < b.End && b.Start < a.End || a.Start == b.Start {
 				return true
 			}
@@ -82,10 +135,32 @@ func applyEdits(path string, edits []lint.Edit) error {
 	slices.SortFunc(edits, func(a, b lint.Edit) int { return cmp.Compare(b.Start, a.Start) })
 	out := slices.Clone(text)
 	for _, e := range edits {
+		if e.NewFile {
+			if e.Path == "" {
+				return fmt.Errorf("fix %s: no version behind it is free", path)
+			}
+			if err := makeFile(e.Path, e.Text, info.Mode().Perm()); err != nil {
+				return err
+			}
+			continue
+		}
 		out = slices.Concat(out[:e.Start], []byte(e.Text), out[e.End:])
 	}
 	if err := os.WriteFile(path, slices.Concat(head, out), info.Mode().Perm()); err != nil {
 		return fmt.Errorf("fix %s: %w", path, err)
+	}
+	return nil
+}
+
+// makeFile writes a new file, and never over one that is there.
+func makeFile(path, text string, mode os.FileMode) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode) //nolint:gosec // it stands beside the file that the user names
+	if err != nil {
+		return fmt.Errorf("fix: %w", err)
+	}
+	_, err = f.WriteString(text)
+	if err := errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("fix: write %s: %w", path, err)
 	}
 	return nil
 }
