@@ -13,6 +13,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -55,6 +56,8 @@ golang-migrate, dbmate, tern, Flyway, sqlx, Prisma or Atlas, what leads forward 
 type source struct {
 	path    string
 	context bool
+	// named is true for a file that the user names: it may be a pipe, which in a directory nobody would write to.
+	named bool
 	// text is what a revision of the repository has; nil for a file to read.
 	text []byte
 	// change is what the branch does to the file; mark begins the files that it adds.
@@ -125,8 +128,12 @@ func readFiles(batch []source) {
 		wait.Go(func() {
 			for i := int(next.Add(1)) - 1; i < len(batch); i = int(next.Add(1)) - 1 {
 				src, err := batch[i].text, error(nil)
-				if src == nil {
+				switch {
+				case src != nil:
+				case batch[i].named:
 					src, err = os.ReadFile(batch[i].path)
+				default:
+					src, err = readRegular(batch[i].path)
 				}
 				if err != nil {
 					batch[i].err = err
@@ -137,6 +144,34 @@ func readFiles(batch []source) {
 		})
 	}
 	wait.Wait()
+}
+
+// errIrregular is what is wrong with a pipe, a socket or a device among migrations.
+var errIrregular = errors.New("not a regular file")
+
+// readRegular reads a file, and refuses what would have to be waited for.
+func readRegular(path string) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) //nolint:gosec // the user names the directory
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errIrregular
+	}
+	src := make([]byte, info.Size())
+	n, err := io.ReadFull(f, src)
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return src[:n], nil
+	case err != nil && !errors.Is(err, io.EOF):
+		return nil, err
+	}
+	return src, nil
 }
 
 // classifyWriter writes assessments as text or as JSON. JSON is put together by hand: a folder of ten thousand files

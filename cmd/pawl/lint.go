@@ -307,6 +307,7 @@ func readSources(dir string, args []string) ([]source, error) {
 			add(path, true)
 		}
 		add(filepath.Clean(arg), false)
+		out[seen[filepath.Clean(arg)]].named = true
 	}
 	return out, nil
 }

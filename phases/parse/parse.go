@@ -151,6 +151,10 @@ func (r *reader) readChunks() {
 		at := s.pos
 		c, meta, ok := s.next()
 		if !ok {
+			if s.unclosed > 0 {
+				// It stands behind the last statement, which parses without it; PostgreSQL refuses the whole text.
+				r.problem(phases.SyntaxProblem, s.unclosed-1, s.unclosed+1, "unterminated /* comment", "close it with */")
+			}
 			return
 		}
 		if meta {

@@ -65,6 +65,7 @@ func TestProblems(t *testing.T) {
 		"commit in the middle":      {"SELECT 1; COMMIT; SELECT 2;", phases.ControlProblem, [2]int{1, 11}, "transaction control (commit)", ""},
 		"statement before the wrap": {"SELECT 1; BEGIN; COMMIT;", phases.ControlProblem, [2]int{1, 11}, "transaction control (begin)", ""},
 		"unterminated string":       {"SELECT 1;\nSELECT 'x", phases.SyntaxProblem, [2]int{2, 8}, "unterminated quoted string", ""},
+		"unterminated comment":      {"SELECT 1;\n/* a /* b */", phases.SyntaxProblem, [2]int{2, 1}, "unterminated /* comment", "close it"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := parse.File("m.sql", []byte(tc.src))

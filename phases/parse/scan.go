@@ -33,6 +33,8 @@ type token struct {
 type scanner struct {
 	src string
 	pos int
+	// unclosed is where a comment begins that has no end, plus one; 0 for none.
+	unclosed int
 }
 
 func isSpace(b byte) bool {
@@ -118,7 +120,7 @@ func (s *scanner) lineComment() {
 
 // blockComment skips a comment with the comments nested in it, as standard SQL has them.
 func (s *scanner) blockComment() {
-	depth := 0
+	start, depth := s.pos, 0
 	for s.pos < len(s.src) {
 		switch {
 		case strings.HasPrefix(s.src[s.pos:], "/*"):
@@ -134,6 +136,7 @@ func (s *scanner) blockComment() {
 			s.pos++
 		}
 	}
+	s.unclosed = start + 1
 }
 
 // quoted skips from the opening quote to behind the closing one; a doubled quote stands for itself, and in an E
