@@ -87,8 +87,11 @@ func (a *app) report(err error) {
 	}
 	lines := []string{"pawl: " + err.Error()}
 	lines = append(lines, details(err)...)
+	for i := range lines {
+		lines[i] = redact(lines[i])
+	}
 	if a.logs() {
-		a.logger().Error().Int("exit", exitCode(err)).Strs("detail", lines[1:]).Msg(err.Error())
+		a.logger().Error().Int("exit", exitCode(err)).Strs("detail", lines[1:]).Msg(redact(err.Error()))
 		return
 	}
 	fmt.Fprintln(a.stderr, strings.Join(lines, "\n"))
