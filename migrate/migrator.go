@@ -328,7 +328,22 @@ func (m *Migrator) pass(ctx context.Context, s *session, files []*Migration, g *
 	if err := m.forewarn(ctx, s, p.Steps); err != nil {
 		return r, err
 	}
-	for i, step := range p.Steps {
+	alone := 0
+	for i := 0; i < len(p.Steps); i++ {
+		step := p.Steps[i]
+		if n := together(p.Steps[i:]); n > 1 && i >= alone {
+			done, err := m.applyTogether(ctx, s, p.Steps[i:i+n])
+			if err != nil {
+				return r, err
+			}
+			if done {
+				r.Applied = append(r.Applied, p.Steps[i:i+n]...)
+				r.Total += n
+				i += n - 1
+				continue
+			}
+			alone = i + n
+		}
 		if Gated(step.Assessment) {
 			g.lookAgain(ctx)
 			// A release that cannot run is no reason to take anything away.
