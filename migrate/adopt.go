@@ -209,7 +209,7 @@ func (m *Migrator) writeAdoption(ctx context.Context, s *session, a *Adoption) e
 				return err
 			}
 		}
-		fingerprint, err := m.snapshot(ctx, tx, leftOut(a.Tool, a.Table))
+		fingerprint, err := m.snapshot(ctx, s, tx, leftOut(a.Tool, a.Table))
 		if err != nil {
 			return err
 		}
@@ -236,12 +236,16 @@ func (m *Migrator) writeAdoption(ctx context.Context, s *session, a *Adoption) e
 }
 
 // snapshot stores the schema as it is.
-func (m *Migrator) snapshot(ctx context.Context, tx pgx.Tx, out []string) (fingerprint string, err error) {
+func (m *Migrator) snapshot(ctx context.Context, s *session, tx pgx.Tx, out []string) (fingerprint string, err error) {
 	var path string
 	if err := tx.QueryRow(ctx, `select current_setting('search_path')`).Scan(&path); err != nil {
 		return "", err
 	}
-	d, err := evidence.DescribeIn(ctx, tx, evidence.DescribeOptions{LeaveOut: out})
+	o, err := s.described(ctx, out)
+	if err != nil {
+		return "", err
+	}
+	d, err := evidence.DescribeIn(ctx, tx, o)
 	if err != nil {
 		return "", err
 	}

@@ -275,6 +275,7 @@ func (s *session) send(ctx context.Context, f *phases.File, text string, p part)
 	if p.before == "" && p.after == "" && strings.TrimSpace(own) == "" {
 		return nil
 	}
+	p.before, p.after = s.conn.own(p.before), s.conn.own(p.after)
 	results := s.conn.PgConn().Exec(ctx, p.before+own+p.after)
 	done := 0
 	for results.NextResult() {

@@ -44,7 +44,7 @@ func (run *backfillRun) turn(ctx context.Context, s *session) (*BackfillStatus, 
 // leaseKey is the advisory lock of a part of a backfill.
 func (s *session) leaseKey(version Version, part string) int64 {
 	h := fnv.New64a()
-	fmt.Fprintf(h, "pawl/%d/%s/backfill/%s/%s", s.databaseID, LedgerSchema, version, part)
+	fmt.Fprintf(h, "pawl/%d/%s/backfill/%s/%s", s.databaseID, s.ledgerSchema, version, part)
 	return int64(h.Sum64()) //nolint:gosec // the key is 64 bits, whatever their sign
 }
 

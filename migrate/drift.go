@@ -130,7 +130,11 @@ func (s *session) lastSnapshot(ctx context.Context, l *Ledger) (*snapshotRow, er
 }
 
 func (s *session) driftSince(ctx context.Context, snap *snapshotRow, l *Ledger) (*Drift, error) {
-	live, err := evidence.Describe(ctx, s.conn, evidence.DescribeOptions{LeaveOut: snap.leftOut})
+	o, err := s.described(ctx, snap.leftOut)
+	if err != nil {
+		return nil, err
+	}
+	live, err := evidence.Describe(ctx, s.conn, o)
 	if err != nil {
 		return nil, classify(ctx, "read the schema", err)
 	}
@@ -163,7 +167,15 @@ func (m *Migrator) driftFromFiles(ctx context.Context, s *session, l *Ledger, t 
 	}
 	defer func() { err = errors.Join(err, shadow.Close()) }()
 	d := &Drift{Database: s.database, Against: fmt.Sprintf("%d applied files on a throwaway server", len(t.applied))}
-	describe := evidence.DescribeOptions{WithoutRoles: !shadow.Roles || needs.Owner == ""}
+	var out []string
+	if snap != nil {
+		out = snap.leftOut
+	}
+	describe, err := s.described(ctx, out)
+	if err != nil {
+		return nil, err
+	}
+	describe.WithoutRoles = !shadow.Roles || needs.Owner == ""
 	switch {
 	case !shadow.Roles:
 		d.Notes = append(d.Notes, "owners and grants are not compared: the throwaway server has other roles")
@@ -178,7 +190,7 @@ func (m *Migrator) driftFromFiles(ctx context.Context, s *session, l *Ledger, t 
 	if err := s.equip(ctx, shadow.Config, t.applied, d); err != nil {
 		return nil, err
 	}
-	replay := New(config, m.files, Options{Root: m.opts.Root, Environment: Dev, Restore: RestoreOff, Application: "pawl drift"})
+	replay := New(config, m.files, Options{Root: m.opts.Root, Schema: s.schema, Environment: Dev, Restore: RestoreOff, Application: "pawl drift"})
 	replay.list = t.applied
 	if _, err := replay.Migrate(ctx); err != nil {
 		if ctx.Err() != nil {
@@ -198,15 +210,27 @@ func (m *Migrator) driftFromFiles(ctx context.Context, s *session, l *Ledger, t 
 	if err != nil {
 		return nil, classify(ctx, "read the shadow's schema", err)
 	}
-	if snap != nil {
-		describe.LeaveOut = snap.leftOut
-	}
 	live, err := evidence.Describe(ctx, s.conn, describe)
 	if err != nil {
 		return nil, classify(ctx, "read the schema", err)
 	}
 	d.Differences = evidence.Diff(want, live)
 	return d, s.withoutAside(ctx, d)
+}
+
+// described gives what of the database is compared: all of it, or the tenant's schema alone.
+func (s *session) described(ctx context.Context, leftOut []string) (evidence.DescribeOptions, error) {
+	o := evidence.DescribeOptions{LeaveOut: leftOut}
+	if s.schema == "" {
+		return o, nil
+	}
+	rows, err := s.conn.Query(ctx, `select quote_ident(nspname) from pg_namespace where nspname <> $1`, s.schema)
+	if err != nil {
+		return o, classify(ctx, "read the schemas", err)
+	}
+	others, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	o.LeaveOut = append(others, leftOut...)
+	return o, classify(ctx, "read the schemas", err)
 }
 
 // replayable reports whether the applied files, and nothing else, made the schema.
@@ -372,7 +396,7 @@ func (m *Migrator) leave(ctx context.Context, s *session) error {
 		if err := tx.QueryRow(ctx, `select left_out from pawl.snapshot order by id desc limit 1`).Scan(&out); err != nil {
 			return err
 		}
-		_, err := m.snapshot(ctx, tx, out)
+		_, err := m.snapshot(ctx, s, tx, out)
 		return err
 	})
 	return classify(ctx, "store the schema as it is left", err)

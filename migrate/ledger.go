@@ -199,11 +199,11 @@ func (s *session) hasObjects(ctx context.Context) (bool, error) {
 	const query = `
 select exists (
     select from pg_class c join pg_namespace n on n.oid = c.relnamespace
-    where n.nspname not in ('pg_catalog', 'information_schema', 'pawl') and n.nspname !~ '^pg_(toast|temp)'
+    where n.nspname not in ('pg_catalog', 'information_schema', 'pawl') and n.nspname !~ '^pg_(toast|temp)' and n.nspname !~ '^pawl_' and ($1 = '' or n.nspname = $1)
       and c.relkind in ('r', 'p', 'v', 'm', 'f')
       and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e'))`
 	var some bool
-	err := s.conn.QueryRow(ctx, query).Scan(&some)
+	err := s.conn.QueryRow(ctx, query, s.schema).Scan(&some)
 	return some, classify(ctx, "look for existing tables", err)
 }
 

@@ -23,6 +23,10 @@ import (
 type Options struct {
 	// Root is the migrations directory's name in messages; empty means "migrations".
 	Root string
+	// Schema is the tenant's schema that the migrations are for, where a database has a schema for each; empty means that the
+	// database has one history. It is made if it is not there, is the first of the search path, and its ledger is apart, in
+	// schema pawl_SCHEMA.
+	Schema string
 	// Environment is what an unstamped database is stamped as; empty means Production. Asking for another environment
 	// than the one a database is stamped as is an error.
 	Environment Environment
@@ -122,11 +126,15 @@ type Result struct {
 
 // identity gives the settings by which the server, and the ledger's log, know who is at work.
 func (m *Migrator) identity() map[string]string {
-	return map[string]string{"application_name": m.opts.Application, "pawlrun.person": m.opts.Person, "pawlrun.version": m.opts.PawlVersion}
+	as := map[string]string{"application_name": m.opts.Application, "pawlrun.person": m.opts.Person, "pawlrun.version": m.opts.PawlVersion}
+	if m.opts.Schema != "" {
+		as["search_path"] = pgx.Identifier{m.opts.Schema}.Sanitize() + ", public"
+	}
+	return as
 }
 
 func (m *Migrator) dial(ctx context.Context, writes bool) (*session, error) {
-	s, err := dial(ctx, m.config, m.identity(), func(n *pgconn.Notice) {
+	s, err := dial(ctx, m.config, m.opts.Schema, m.identity(), func(n *pgconn.Notice) {
 		if n.Severity == "NOTICE" || n.Severity == "WARNING" {
 			m.opts.OnEvent(ServerNotice{Severity: n.Severity, Message: n.Message})
 		}
@@ -408,6 +416,11 @@ func (m *Migrator) look(ctx context.Context, s *session) (*Ledger, error) {
 // prepare creates or upgrades the ledger, and registers the incoming release.
 func (m *Migrator) prepare(ctx context.Context, s *session, l *Ledger) error {
 	created := l.Schema == 0
+	if s.schema != "" && created {
+		if _, err := s.conn.Exec(ctx, "create schema if not exists "+pgx.Identifier{s.schema}.Sanitize()); err != nil {
+			return classify(ctx, "make the schema "+s.schema, err)
+		}
+	}
 	if err := s.upgradeLedger(ctx, l, m.opts.Environment); err != nil {
 		return err
 	}

@@ -121,7 +121,7 @@ func (m *Migrator) Down(ctx context.Context) (*Migration, error) {
 		}
 		const record = "; insert into pawl.event (kind, version, pawl_version) values ('undone', %s, %s); delete from pawl.migration where version = %s; commit"
 		version := literal(string(undone.Version))
-		text := "begin; " + string(down) + "\n" + fmt.Sprintf(record, version, literal(m.opts.PawlVersion), version)
+		text := "begin; " + string(down) + "\n" + s.conn.own(fmt.Sprintf(record, version, literal(m.opts.PawlVersion), version))
 		_, err := s.conn.PgConn().Exec(ctx, text).ReadAll()
 		if err != nil {
 			m.rollback(ctx, s)

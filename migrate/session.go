@@ -14,12 +14,12 @@ import (
 	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 )
 
-// LedgerSchema is the schema of pawl's own tables.
+// LedgerSchema is the schema of pawl's own tables; a tenant's schema has its own beside it, pawl_SCHEMA.
 const LedgerSchema = "pawl"
 
 // session is the one connection that a run uses, with what is known of the server behind it.
 type session struct {
-	conn *pgx.Conn
+	conn *ledgerConn
 	// config made the connection; the watcher opens its own from it.
 	config *pgx.ConnConfig
 
@@ -30,6 +30,9 @@ type session struct {
 	standby    bool
 	hasLedger  bool
 	searchPath string
+	// schema is the tenant's whose migrations these are; empty where the whole database has one history. ledgerSchema is where
+	// the ledger stands.
+	schema, ledgerSchema string
 	// lockKey is the advisory lock by which the runners of one database take turns.
 	lockKey  int64
 	locked   bool
@@ -40,7 +43,7 @@ const connectTimeout = 15 * time.Second
 
 // dial connects and looks at the server with one statement. It refuses poolers; whether a standby will do is the
 // caller's affair.
-func dial(ctx context.Context, base *pgx.ConnConfig, identity map[string]string, notice func(*pgconn.Notice)) (*session, error) {
+func dial(ctx context.Context, base *pgx.ConnConfig, schema string, identity map[string]string, notice func(*pgconn.Notice)) (*session, error) {
 	config := base.Copy()
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = connectTimeout
@@ -86,7 +89,8 @@ func dial(ctx context.Context, base *pgx.ConnConfig, identity map[string]string,
 	if err != nil {
 		return nil, connectError(ctx, config, err)
 	}
-	s := &session{conn: conn, config: config}
+	s := &session{config: config, schema: schema, ledgerSchema: ledgerFor(schema)}
+	s.conn = &ledgerConn{Conn: conn, own: ownSQL(s.ledgerSchema)}
 	if err := s.look(ctx); err != nil {
 		s.close()
 		return nil, err
@@ -98,9 +102,9 @@ func (s *session) look(ctx context.Context) error {
 	const query = `
 select pg_backend_pid(), pg_is_in_recovery(), current_setting('server_version_num')::int / 10000, current_database(),
        (select oid from pg_database where datname = current_database()), current_user, current_setting('search_path'),
-       exists (select from pg_namespace n join pg_class c on c.relnamespace = n.oid where n.nspname = 'pawl' and c.relname = 'meta')`
+       exists (select from pg_namespace n join pg_class c on c.relnamespace = n.oid where n.nspname = $1 and c.relname = 'meta')`
 	var pid uint32
-	err := s.conn.QueryRow(ctx, query).Scan(&pid, &s.standby, &s.version, &s.database, &s.databaseID, &s.role, &s.searchPath, &s.hasLedger)
+	err := s.conn.QueryRow(ctx, query, s.ledgerSchema).Scan(&pid, &s.standby, &s.version, &s.database, &s.databaseID, &s.role, &s.searchPath, &s.hasLedger)
 	if err != nil {
 		return classify(ctx, "look at the server", err)
 	}
@@ -112,7 +116,7 @@ select pg_backend_pid(), pg_is_in_recovery(), current_setting('server_version_nu
 		return &ConfigError{Message: fmt.Sprintf("this server is PostgreSQL %d, and pawl works with 14 and newer", s.version)}
 	}
 	h := fnv.New64a()
-	fmt.Fprintf(h, "pawl/%d/%s", s.databaseID, LedgerSchema)
+	fmt.Fprintf(h, "pawl/%d/%s", s.databaseID, s.ledgerSchema)
 	s.lockKey = int64(h.Sum64()) //nolint:gosec // the key is 64 bits, whatever their sign
 	return nil
 }

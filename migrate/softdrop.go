@@ -504,7 +504,7 @@ func (m *Migrator) bringBack(ctx context.Context, s *session, d *SoftDrop, why, 
 		"insert into pawl.event (kind, version, detail, pawl_version) values ('brought back', %[1]s, %[2]s, %[3]s); commit", version, literal(string(detail)), literal(m.opts.PawlVersion))
 	deadline := time.Now().Add(m.opts.LockDeadline)
 	for timeout := m.opts.LockTimeout; ; timeout = min(timeout*3/2, m.opts.MaxLockTimeout) {
-		_, err := s.conn.PgConn().Exec(ctx, fmt.Sprintf("set lock_timeout = %d; ", timeout.Milliseconds())+text).ReadAll()
+		_, err := s.conn.PgConn().Exec(ctx, fmt.Sprintf("set lock_timeout = %d; ", timeout.Milliseconds())+s.conn.own(text)).ReadAll()
 		if err == nil {
 			break
 		}

@@ -40,7 +40,7 @@ func (m *Migrator) applySteps(ctx context.Context, s *session, g *gatekeeper, st
 			}
 		}
 	}
-	record := "begin" + m.record(s, step) + "; commit"
+	record := s.conn.own("begin" + m.record(s, step) + "; commit")
 	if _, err := s.conn.PgConn().Exec(ctx, record).ReadAll(); err != nil {
 		return allowed, classify(ctx, "record "+step.Migration.Name, err)
 	}

@@ -26,7 +26,7 @@ create table pawl.snapshot (
 create trigger append_only before update or delete or truncate on pawl.snapshot
     for each statement execute function pawl.refuse_change();
 
--- Tables that hold a state, and not a log, are followed by the log of events, whoever changes them.
+-- Settings, roles and applied rows are followed by the log of events, whoever changes them.
 create function pawl.log_change() returns trigger language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     row_ jsonb := case when tg_op = 'DELETE' then to_jsonb(old) else to_jsonb(new) end;
@@ -34,13 +34,6 @@ declare
     detail_ jsonb;
 begin
     case tg_table_name
-    when 'soft_drop' then
-        kind_ := case row_ ->> 'state' when 'aside' then 'set aside' when 'restored' then 'brought back' else 'dropped for good' end;
-        detail_ := jsonb_build_object('name', row_ -> 'name', 'checksum', row_ -> 'checksum', 'due_at', row_ -> 'due_at',
-            'reason', row_ -> 'detail' -> 'reason');
-    when 'backfill' then
-        kind_ := 'backfill ' || (row_ ->> 'state');
-        detail_ := jsonb_build_object('name', row_ -> 'name', 'checksum', row_ -> 'checksum', 'reason', row_ -> 'reason');
     when 'consumer_role' then
         kind_ := case tg_op when 'DELETE' then 'role removed' else 'role added' end;
         detail_ := jsonb_build_object('consumer', row_ -> 'consumer', 'role', row_ -> 'role');
@@ -58,12 +51,6 @@ begin
 end
 $$;
 
-create trigger log_state after insert or update of state on pawl.soft_drop
-    for each row execute function pawl.log_change();
-create trigger log_insert after insert on pawl.backfill
-    for each row execute function pawl.log_change();
-create trigger log_state after update of state on pawl.backfill
-    for each row when (old.state <> new.state) execute function pawl.log_change();
 create trigger log_change after insert or delete on pawl.consumer_role
     for each row execute function pawl.log_change();
 create trigger log_change after insert or update or delete on pawl.meta

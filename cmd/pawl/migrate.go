@@ -11,6 +11,7 @@ import (
 
 func newMigrateCommand(a *app) *cobra.Command {
 	var r runFlags
+	var many targetFlags
 	cmd := &cobra.Command{
 		Use:   "migrate",
 		Short: "Apply what is pending and allowed; hold contracts that something still needs",
@@ -20,15 +21,25 @@ if no release that runs, or may come back, needs what it takes; otherwise it is 
 With --manifest, the incoming release is refused (exit 1) before anything else is done if a contract has dropped what it
 references, as after a git revert, or if it needs what neither the database nor a pending migration has.
 
+With --targets, each database or schema of a YAML file is migrated, several at once; one that fails does not stop the others. The
+exit code is the worst: interrupted, then 5, 2, 1, 3, 4.
+
 Safe to run from many places at once, and again after any kind of death. Exit codes: 0 done, nothing to do, or contracts
 held; 1 refused; 2 usage; 3 unknown; 4 transient, try again; 5 failure; 130 and 143 interrupted.`,
 		Example: `  pawl migrate                                   # in development or CI
   pawl migrate --manifest /app/pawl.refs.json    # in the PreSync Job: registers the release that is being deployed
   pawl migrate --on-blocked=fail                 # exit 1 or 3 if a contract is held
-  pawl migrate --lane contract                   # between deployments: try the held contracts again`,
+  pawl migrate --lane contract                   # between deployments: try the held contracts again
+  pawl migrate --targets tenants.yaml --shard $JOB_COMPLETION_INDEX/8   # a share of many databases, in an Indexed Job`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			a.working = true
+			if many.file != "" {
+				return a.migrateTargets(cmd.Context(), &r, many)
+			}
+			if many.shard != "" {
+				return &usageError{message: "--shard goes with --targets"}
+			}
 			m, err := a.migrator(&r)
 			if err != nil {
 				return err
@@ -39,6 +50,7 @@ held; 1 refused; 2 usage; 3 unknown; 4 transient, try again; 5 failure; 130 and 
 	}
 	f := cmd.Flags()
 	r.run(f)
+	many.register(cmd)
 	f.StringSliceVar(&r.manifests, "manifest", nil, "manifest of the release that is being deployed (pawl.refs.json); may be repeated")
 	f.StringVar(&r.onBlocked, "on-blocked", "hold", "what to do about a contract that is not allowed: hold it and succeed, or fail")
 	f.StringVar(&r.lane, "lane", "all", "what to take up: all, expand (leave contracts out) or contract (try the held ones again)")

@@ -37,6 +37,8 @@ type app struct {
 	consumers map[string]consumerConfig
 	// working is true for commands that work on a database for a while and tell about it as they go.
 	working bool
+	// target is the one of many that this is about; empty otherwise.
+	target  string
 	bar     backfillBar
 	words   lastWords
 	metrics backfillMetrics
@@ -51,6 +53,7 @@ type sharedFlags struct {
 	environment     string
 	format          string
 	terminationLog  string
+	schema          string
 }
 
 func newRootCommand(a *app) *cobra.Command {
@@ -84,6 +87,7 @@ DATABASE_URL and the PG… variables of libpq.`,
 	f.StringVar(&a.flags.dir, "dir", "migrations", "directory of the migration files")
 	f.StringVar(&a.flags.databaseURL, "database-url", "", "PostgreSQL URL or libpq connection string; a direct one, not a pooler's")
 	f.StringVar(&a.flags.databaseURLFile, "database-url-file", "", "file that holds the URL, such as a mounted Secret")
+	f.StringVar(&a.flags.schema, "schema", "", "tenant's schema, where a database has one for each: it has a history and a ledger (pawl_SCHEMA) of its own")
 	f.StringVar(&a.flags.environment, "env", "", "what a new database is stamped as: production (the default) or dev")
 	f.StringVar(&a.flags.format, "format", "", "output format: text or json, and what the command's help names (default: text on a terminal; logs are JSON elsewhere)")
 	f.StringVar(&a.flags.terminationLog, "termination-log", "", "file for a short account of the outcome, at most 4096 bytes (default: in a pod, where POD_NAME is set, "+terminationLog+")")
@@ -191,7 +195,11 @@ func terminal(w io.Writer) bool {
 }
 
 func (a *app) logger() *zerolog.Logger {
-	l := zerolog.New(a.stderr).With().Timestamp().Logger()
+	with := zerolog.New(a.stderr).With().Timestamp()
+	if a.target != "" {
+		with = with.Str("target", a.target)
+	}
+	l := with.Logger()
 	return &l
 }
 
@@ -352,7 +360,7 @@ func (a *app) migrator(r *runFlags) (*migrate.Migrator, error) {
 	}
 	return migrate.New(config, os.DirFS(a.flags.dir), migrate.Options{
 		Roles: roles, Fleet: cluster.fleet(), Digests: cluster.digests(),
-		Root: a.flags.dir, Environment: migrate.Environment(a.flags.environment), Manifests: manifests, Policy: policy,
+		Root: a.flags.dir, Schema: a.flags.schema, Environment: migrate.Environment(a.flags.environment), Manifests: manifests, Policy: policy,
 		FailOnBlocked: r.onBlocked == "fail", Incoming: migrate.Incoming(r.deployGate), Lane: migrate.Lane(r.lane),
 		Restore: migrate.Restore(r.restorePoint), GateDev: r.gateDev, OutOfOrder: migrate.OutOfOrder(r.outOfOrder),
 		Wait: r.wait, LockTimeout: r.lockTimeout, MaxLockTimeout: r.maxLockTimeout, LockDeadline: r.lockDeadline,

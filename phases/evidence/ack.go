@@ -24,7 +24,7 @@ type Person string
 
 // Acknowledge records one. It counts for lasts from now, or up to a.Until where lasts is zero, by the database's clock.
 // The result is a as it was stored. A consumer of which the ledger knows no release gives ErrUnknownRelease.
-func Acknowledge(ctx context.Context, conn *pgx.Conn, a gate.Acknowledgement, lasts time.Duration, who Person, pawlVersion string) (gate.Acknowledgement, error) {
+func Acknowledge(ctx context.Context, conn Conn, a gate.Acknowledgement, lasts time.Duration, who Person, pawlVersion string) (gate.Acknowledgement, error) {
 	err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		var known bool
 		const consumer = `select exists (select from pawl.release where consumer = $1 and ($2 = '' or release = $2))`
@@ -58,7 +58,7 @@ returning id, until, at, ` + byColumns + `, until > at`
 const byColumns = `case when by_person in ('', by_role) then by_role else by_person || ' (' || by_role || ')' end`
 
 // Revoke takes an acknowledgement back.
-func Revoke(ctx context.Context, conn *pgx.Conn, id int64, reason string, who Person, pawlVersion string) error {
+func Revoke(ctx context.Context, conn Conn, id int64, reason string, who Person, pawlVersion string) error {
 	const insert = `
 insert into pawl.acknowledgement (revokes, object, consumer, release, reason, by_person, pawl_version)
 select id, object, consumer, release, $2, $3, $4 from pawl.acknowledgement a
@@ -72,7 +72,7 @@ where id = $1 and revokes is null and not exists (select from pawl.acknowledgeme
 
 // Acknowledgements gives those that nobody has taken back, oldest first, expired ones included, with the newest row's
 // number, by which a later reader sees whether anything was added. A ledger from before there were any has none.
-func Acknowledgements(ctx context.Context, conn *pgx.Conn) (list []gate.Acknowledgement, last int64, err error) {
+func Acknowledgements(ctx context.Context, conn Conn) (list []gate.Acknowledgement, last int64, err error) {
 	has, err := hasTable(ctx, conn, "acknowledgement")
 	if err != nil || !has {
 		return nil, 0, err
@@ -101,7 +101,7 @@ from pawl.acknowledgement a order by id`
 }
 
 // Standing gives the acknowledgements that count at this moment, by the database's clock.
-func Standing(ctx context.Context, conn *pgx.Conn) ([]gate.Acknowledgement, error) {
+func Standing(ctx context.Context, conn Conn) ([]gate.Acknowledgement, error) {
 	list, _, err := Acknowledgements(ctx, conn)
 	if err != nil || len(list) == 0 {
 		return nil, err
@@ -114,9 +114,9 @@ func Standing(ctx context.Context, conn *pgx.Conn) ([]gate.Acknowledgement, erro
 }
 
 // hasTable reports whether the ledger is new enough to have a table.
-func hasTable(ctx context.Context, conn *pgx.Conn, name string) (bool, error) {
+func hasTable(ctx context.Context, conn Conn, name string) (bool, error) {
 	var has bool
-	err := conn.QueryRow(ctx, `select to_regclass($1) is not null`, "pawl."+name).Scan(&has)
+	err := conn.QueryRow(ctx, "select to_regclass('pawl."+name+"') is not null").Scan(&has)
 	if err != nil {
 		return false, fmt.Errorf("look at the ledger: %w", err)
 	}

@@ -29,7 +29,7 @@ type DescribeOptions struct {
 }
 
 // Describe reads a database's schema.
-func Describe(ctx context.Context, conn *pgx.Conn, o DescribeOptions) (d *Description, err error) {
+func Describe(ctx context.Context, conn Conn, o DescribeOptions) (d *Description, err error) {
 	err = pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{AccessMode: pgx.ReadOnly, IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
 		d, err = DescribeIn(ctx, tx, o)
 		return err
@@ -122,7 +122,7 @@ with extension as (
     select classid, objid from pg_depend where deptype = 'e'
 ), own as (
     select n.*, quote_ident(nspname) as name from pg_namespace n
-    where nspname not in ('pg_catalog', 'information_schema', 'pawl') and nspname !~ '^pg_' and quote_ident(nspname) <> all ($1)
+    where nspname not in ('pg_catalog', 'information_schema', 'pawl') and nspname !~ '^(pg|pawl)_' and quote_ident(nspname) <> all ($1)
       and not exists (select from extension e where e.classid = 'pg_namespace'::regclass and e.objid = n.oid)
 ), relation as (
     select c.*, n.name || '.' || quote_ident(c.relname) as full_name, n.name as schema,

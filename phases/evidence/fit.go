@@ -58,7 +58,7 @@ var temporary = regexp.MustCompile(`(?i)\bcreate\s+(?:(?:local|global)\s+)?temp(
 //
 // Of models it asks for their columns, but counts a refusal only where a contract took what it is about: a type in the
 // source need not be used.
-func Fit(ctx context.Context, conn *pgx.Conn, manifests []*Manifest, taken []Taken) ([]Misfit, error) {
+func Fit(ctx context.Context, conn Conn, manifests []*Manifest, taken []Taken) ([]Misfit, error) {
 	var list []Misfit
 	temp := map[string]bool{}
 	for _, m := range manifests {
@@ -131,7 +131,7 @@ func (model Model) probe() string {
 }
 
 // splitSeveral asks about texts that hold several statements one by one: PostgreSQL prepares one at a time.
-func splitSeveral(ctx context.Context, conn *pgx.Conn, texts []string, prepared []Prepared) error {
+func splitSeveral(ctx context.Context, conn Conn, texts []string, prepared []Prepared) error {
 	for i, p := range prepared {
 		if p.Err == nil || p.Err.Code != "42601" || !strings.Contains(texts[i], ";") {
 			continue
@@ -200,7 +200,7 @@ func namesAny(m *phases.Mentions, names map[string]bool) bool {
 
 // doubtElsewhere marks statements that name a relation which is there, in a schema where pawl's session does not look:
 // the consumer's may.
-func doubtElsewhere(ctx context.Context, conn *pgx.Conn, unfit []Misfit) error {
+func doubtElsewhere(ctx context.Context, conn Conn, unfit []Misfit) error {
 	var names []string
 	for _, u := range unfit {
 		if (u.Code == "42P01" || u.Code == "42883") && u.Doubt == "" && u.Dropped == nil {

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/bitvault/pawl/phases/gate"
@@ -321,7 +320,7 @@ func (f *Fleet) essence() map[string]bool {
 
 // join adds what runs to what the ledger knows: reasons to its releases, and as releases of which nothing is known those
 // that it does not know.
-func (f *Fleet) join(ctx context.Context, conn *pgx.Conn, snapshot *Snapshot) error {
+func (f *Fleet) join(ctx context.Context, conn Conn, snapshot *Snapshot) error {
 	known, err := f.lookUp(ctx, conn)
 	if err != nil {
 		return err
@@ -355,7 +354,7 @@ func (f *Fleet) join(ctx context.Context, conn *pgx.Conn, snapshot *Snapshot) er
 }
 
 // lookUp reads what the ledger knows of the images and labels that were seen.
-func (f *Fleet) lookUp(ctx context.Context, conn *pgx.Conn) ([]knownRelease, error) {
+func (f *Fleet) lookUp(ctx context.Context, conn Conn) ([]knownRelease, error) {
 	digests, names := map[string]bool{}, map[string]bool{}
 	keys := []string{ReleaseLabel}
 	for _, o := range f.Owners {
@@ -389,7 +388,7 @@ func (f *Fleet) lookUp(ctx context.Context, conn *pgx.Conn) ([]knownRelease, err
 }
 
 // AddDigests records that images are of a release that the ledger knows.
-func AddDigests(ctx context.Context, conn *pgx.Conn, consumer, release string, digests []string) error {
+func AddDigests(ctx context.Context, conn Conn, consumer, release string, digests []string) error {
 	const add = `
 update pawl.release set digests = array(select distinct unnest(digests || $3::text[]) order by 1)
 where consumer = $1 and release = $2`

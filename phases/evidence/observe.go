@@ -46,7 +46,7 @@ type seenStatement struct {
 
 // Observe takes a snapshot of pg_stat_statements into the ledger. Roles say which consumers connect under a role; explains
 // whether a manifest of one of them has a text.
-func Observe(ctx context.Context, conn *pgx.Conn, roles map[string][]string, explains func(consumers []string, text string) bool, pawlVersion string) (*Observation, error) {
+func Observe(ctx context.Context, conn Conn, roles map[string][]string, explains func(consumers []string, text string) bool, pawlVersion string) (*Observation, error) {
 	var schema string
 	const extension = `select n.nspname from pg_extension e join pg_namespace n on n.oid = e.extnamespace where e.extname = 'pg_stat_statements'`
 	err := conn.QueryRow(ctx, extension).Scan(&schema)
@@ -264,7 +264,7 @@ where o.consumer <> '' and not o.explained and ($1::text[] is null or string_to_
 }
 
 // StoredManifest gives all that the ledger knows a consumer to send, in any of its releases, as one manifest.
-func StoredManifest(ctx context.Context, conn *pgx.Conn, consumer string) (*Manifest, error) {
+func StoredManifest(ctx context.Context, conn Conn, consumer string) (*Manifest, error) {
 	m := &Manifest{Version: ManifestVersion, Consumer: consumer, Status: Complete, Statements: []Statement{}}
 	const statements = `select distinct q.sha256, q.text from pawl.release_query r join pawl.query q using (sha256) where r.consumer = $1`
 	rows, err := conn.Query(ctx, statements, consumer)
@@ -302,7 +302,7 @@ func StoredManifest(ctx context.Context, conn *pgx.Conn, consumer string) (*Mani
 
 // observed makes the manifests of releases partial whose consumer's role was seen to send what no manifest has, since the
 // release is known. What is observed can block, and never allows anything.
-func observed(ctx context.Context, conn *pgx.Conn, consumers, releases []string, manifests map[[2]string]*gate.Manifest) error {
+func observed(ctx context.Context, conn Conn, consumers, releases []string, manifests map[[2]string]*gate.Manifest) error {
 	has, err := hasTable(ctx, conn, "observed")
 	if err != nil || !has {
 		return err

@@ -39,7 +39,7 @@ type Judged struct {
 
 // OnCopies tries a migration on copies of the tables that it touches, for those statements of the releases that the
 // mentions suspect, and marks what it takes of which the answer speaks. Nil means that there is nothing to ask.
-func OnCopies(ctx context.Context, conn *pgx.Conn, a *phases.Assessment, change gate.Change, releases []gate.Release) (*Judged, error) {
+func OnCopies(ctx context.Context, conn Conn, a *phases.Assessment, change gate.Change, releases []gate.Release) (*Judged, error) {
 	c := &Copies{}
 	seen := map[string]bool{}
 	for _, r := range releases {
@@ -94,7 +94,7 @@ func (c *Copies) holds(o phases.Object) bool {
 
 // Judge runs the question. The session must not be inside a transaction; it is left as it was. A relation that cannot
 // be copied is left out, and then statements about it are not applied either.
-func (c *Copies) Judge(ctx context.Context, conn *pgx.Conn) (judged *Judged, err error) {
+func (c *Copies) Judge(ctx context.Context, conn Conn) (judged *Judged, err error) {
 	if _, err := conn.Exec(ctx, `begin; set local lock_timeout = '500ms'; set local statement_timeout = '30s'`); err != nil {
 		return nil, fmt.Errorf("begin to ask on copies: %w", err)
 	}
@@ -153,7 +153,7 @@ func (c *Copies) Judge(ctx context.Context, conn *pgx.Conn) (judged *Judged, err
 }
 
 // savepoint runs f so that a refusal of the server undoes f alone. Ok is false then; err is a lost connection.
-func savepoint(ctx context.Context, conn *pgx.Conn, f func() error) (ok bool, err error) {
+func savepoint(ctx context.Context, conn Conn, f func() error) (ok bool, err error) {
 	if _, err := conn.Exec(ctx, "savepoint pawl"); err != nil {
 		return false, fmt.Errorf("set a savepoint: %w", err)
 	}
@@ -171,7 +171,7 @@ func savepoint(ctx context.Context, conn *pgx.Conn, f func() error) (ok bool, er
 
 // copyTable makes pg_temp.NAME like the table, with the names of its indexes and constraints, on which statements can
 // depend.
-func copyTable(ctx context.Context, conn *pgx.Conn, schema, name string) error {
+func copyTable(ctx context.Context, conn Conn, schema, name string) error {
 	source, target := pgx.Identifier{schema, name}.Sanitize(), pgx.Identifier{"pg_temp", name}.Sanitize()
 	create := fmt.Sprintf("create temporary table %s (like %s including defaults including generated including identity including constraints)",
 		pgx.Identifier{name}.Sanitize(), source)
@@ -220,7 +220,7 @@ var errReal = errors.New("this statement would change something real")
 
 // onlyCopies refuses a statement that would reach beyond the copies: everything it changes must be a temporary table,
 // for even in a transaction that is rolled back a lock on the real one would make others wait.
-func onlyCopies(ctx context.Context, conn *pgx.Conn, text string) error {
+func onlyCopies(ctx context.Context, conn Conn, text string) error {
 	targets, ok := parse.AlteredRelations(text)
 	if !ok || len(targets) == 0 {
 		return errReal
@@ -240,7 +240,7 @@ func onlyCopies(ctx context.Context, conn *pgx.Conn, text string) error {
 
 // ExistingTables gives those of the named relations that are tables, by schema and name. An empty schema is looked up
 // by the search path.
-func ExistingTables(ctx context.Context, conn *pgx.Conn, names map[[2]string]bool) ([][2]string, error) {
+func ExistingTables(ctx context.Context, conn Conn, names map[[2]string]bool) ([][2]string, error) {
 	var schemas, relations []string
 	for n := range names {
 		schemas, relations = append(schemas, n[0]), append(relations, n[1])

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/bitvault/pawl/phases/gate"
@@ -39,7 +38,7 @@ const inFlight = 256
 
 // converse sends the commands, many to a round trip, each by itself so that one refusal does not hide the others. Errors
 // are those of the connection.
-func converse(ctx context.Context, conn *pgx.Conn, commands []command) ([]outcome, error) {
+func converse(ctx context.Context, conn Conn, commands []command) ([]outcome, error) {
 	out := make([]outcome, 0, len(commands))
 	for batch := range slices.Chunk(commands, inFlight) {
 		pipeline := conn.PgConn().StartPipeline(ctx)
@@ -96,7 +95,7 @@ func readOutcome(pipeline *pgconn.Pipeline) (outcome, error) {
 // Prepare asks the server to prepare each text, and for a generic plan of each one that has a conflict target: a missing
 // arbiter index is found only then. Nothing is executed. Inside a transaction each text is asked about behind a
 // savepoint. Errors are those of the connection.
-func Prepare(ctx context.Context, conn *pgx.Conn, texts []string) ([]Prepared, error) {
+func Prepare(ctx context.Context, conn Conn, texts []string) ([]Prepared, error) {
 	inside := conn.PgConn().TxStatus() != 'I'
 	var begin, each []command
 	if inside {
@@ -129,7 +128,7 @@ func Prepare(ctx context.Context, conn *pgx.Conn, texts []string) ([]Prepared, e
 }
 
 // plans asks for the plans with unknown values. EXPLAIN does not execute the statement that it explains.
-func plans(ctx context.Context, conn *pgx.Conn, texts []string, prepared []Prepared, inside bool) error {
+func plans(ctx context.Context, conn Conn, texts []string, prepared []Prepared, inside bool) error {
 	const name = "pawl_plan"
 	commands := []command{{sql: "set plan_cache_mode = force_generic_plan", execute: true}}
 	after := []string{"deallocate " + name}

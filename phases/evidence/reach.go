@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/bitvault/pawl/phases"
 	"github.com/bitvault/pawl/phases/gate"
 	"github.com/bitvault/pawl/phases/parse"
@@ -60,16 +58,16 @@ func (o *reachable) body() *parse.Routine {
 
 // LoadReach reads the dependencies of a database's own objects: pg_depend for what PostgreSQL knows of, and the bodies
 // of functions, for which it keeps no dependencies where they are strings.
-func LoadReach(ctx context.Context, conn *pgx.Conn) (*Reach, error) {
+func LoadReach(ctx context.Context, conn Conn) (*Reach, error) {
 	const objects = `
 select c.oid::bigint, 'r', n.nspname, c.relname, '', '',
     array(select a.attname::text from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped order by a.attnum)
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
-where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and n.nspname not in ('pg_catalog', 'information_schema', 'pawl') and n.nspname !~ '^pg_'
+where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and n.nspname not in ('pg_catalog', 'information_schema', 'pawl') and n.nspname !~ '^(pg|pawl)_'
 union all
 select p.oid::bigint, 'f', n.nspname, p.proname, case when p.prokind in ('f', 'p') then pg_get_functiondef(p.oid) else '' end, l.lanname, null
 from pg_proc p join pg_namespace n on n.oid = p.pronamespace join pg_language l on l.oid = p.prolang
-where n.nspname not in ('pg_catalog', 'information_schema', 'pawl') and n.nspname !~ '^pg_'
+where n.nspname not in ('pg_catalog', 'information_schema', 'pawl') and n.nspname !~ '^(pg|pawl)_'
   and not exists (select from pg_depend d where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e')`
 	// Each row: the first object is reached through the second.
 	const edges = `

@@ -21,7 +21,7 @@ var ErrUnknownRelease = errors.New("this release is not registered")
 
 // Known reports with one statement whether all manifests are registered and their releases are deploying or live
 // already, so that recording them again would change nothing.
-func Known(ctx context.Context, conn *pgx.Conn, manifests []*Manifest) (bool, error) {
+func Known(ctx context.Context, conn Conn, manifests []*Manifest) (bool, error) {
 	var consumers, releases, sums []string
 	for _, m := range manifests {
 		consumers, releases, sums = append(consumers, m.Consumer), append(releases, m.Release), append(sums, m.Sum())
@@ -40,7 +40,7 @@ where g.sum = any (r.manifests)
 
 // Deploying registers a manifest and records that its release is being deployed, in one transaction. Changed is false
 // where the ledger said so already.
-func Deploying(ctx context.Context, conn *pgx.Conn, m *Manifest, pawlVersion string) (changed bool, err error) {
+func Deploying(ctx context.Context, conn Conn, m *Manifest, pawlVersion string) (changed bool, err error) {
 	known, err := Known(ctx, conn, []*Manifest{m})
 	if err != nil || known {
 		return false, err
@@ -54,7 +54,7 @@ func Deploying(ctx context.Context, conn *pgx.Conn, m *Manifest, pawlVersion str
 }
 
 // Register stores a manifest and records the release as registered, in one transaction.
-func Register(ctx context.Context, conn *pgx.Conn, m *Manifest, pawlVersion string) error {
+func Register(ctx context.Context, conn Conn, m *Manifest, pawlVersion string) error {
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		if err := register(ctx, tx, m); err != nil {
 			return err
@@ -148,7 +148,7 @@ func emptyNotNil[T any](list []T) []T {
 // Record adds one event to a release's log. LiveNow also records the end of the consumer's other live releases. Retired
 // and the other kinds that need a registered release give ErrUnknownRelease where there is none; Seen, Deploying and
 // LiveNow make it known without a manifest, which blocks contracts until one is registered.
-func Record(ctx context.Context, conn *pgx.Conn, consumer, release string, kind gate.EventKind, reason, pawlVersion string) error {
+func Record(ctx context.Context, conn Conn, consumer, release string, kind gate.EventKind, reason, pawlVersion string) error {
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		switch kind {
 		case gate.Seen, gate.Deploying, gate.LiveNow, gate.Pinned:
@@ -172,7 +172,7 @@ func Record(ctx context.Context, conn *pgx.Conn, consumer, release string, kind 
 
 // RetireUnstarted retires a release that was let in and refused before any of its pods started, unless its log tells of
 // more than that.
-func RetireUnstarted(ctx context.Context, conn *pgx.Conn, consumer, release, reason, pawlVersion string) error {
+func RetireUnstarted(ctx context.Context, conn Conn, consumer, release, reason, pawlVersion string) error {
 	const retire = `
 insert into pawl.release_event (consumer, release, kind, reason, at, pawl_version)
 select $1, $2, 'retired', $3, now(), $4
@@ -221,7 +221,7 @@ type Snapshot struct {
 }
 
 // States reads the log and derives the state of each release by the database's clock.
-func States(ctx context.Context, conn *pgx.Conn, policy gate.Policy) (*Snapshot, error) {
+func States(ctx context.Context, conn Conn, policy gate.Policy) (*Snapshot, error) {
 	const query = `
 select coalesce(id, 0), coalesce(consumer, ''), coalesce(release, ''), coalesce(kind, ''), coalesce(at, n), n
 from (select clock_timestamp() as n) now left join pawl.release_event on true order by id`
@@ -254,7 +254,7 @@ from (select clock_timestamp() as n) now left join pawl.release_event on true or
 
 // Load gives the states, and for the eligible releases their manifests without the statements: those that matter to one
 // change are read by About. What a fleet runs is eligible, whatever the log says; nil means that none was asked.
-func Load(ctx context.Context, conn *pgx.Conn, policy gate.Policy, fleet *Fleet) (*Snapshot, error) {
+func Load(ctx context.Context, conn Conn, policy gate.Policy, fleet *Fleet) (*Snapshot, error) {
 	snapshot, err := States(ctx, conn, policy)
 	if err != nil {
 		return nil, err
@@ -297,7 +297,7 @@ func Load(ctx context.Context, conn *pgx.Conn, policy gate.Policy, fleet *Fleet)
 }
 
 // manifestsOf reads all of the manifests but their statements, which it counts.
-func manifestsOf(ctx context.Context, conn *pgx.Conn, consumers, releases []string) (map[[2]string]*gate.Manifest, error) {
+func manifestsOf(ctx context.Context, conn Conn, consumers, releases []string) (map[[2]string]*gate.Manifest, error) {
 	const query = `
 select r.consumer, r.release, r.status, r.reasons, r.parts,
     (select count(*) from pawl.release_query rq where rq.consumer = r.consumer and rq.release = r.release)
@@ -337,7 +337,7 @@ where r.status is not null`
 
 // About gives the evidence with the statements that have one of the words among theirs (gate.Change.Words); nil stands for
 // all statements. The snapshot itself stays as it is.
-func (s *Snapshot) About(ctx context.Context, conn *pgx.Conn, words []string) (gate.Evidence, error) {
+func (s *Snapshot) About(ctx context.Context, conn Conn, words []string) (gate.Evidence, error) {
 	e := s.Evidence
 	e.Releases = slices.Clone(e.Releases)
 	var consumers, releases []string
@@ -391,7 +391,7 @@ order by rq.consumer, rq.release, rq.sha256`
 }
 
 // texts reads the statements that have one of the words, whichever releases send them.
-func (s *Snapshot) texts(ctx context.Context, conn *pgx.Conn, words []string) (map[string]gate.Query, error) {
+func (s *Snapshot) texts(ctx context.Context, conn Conn, words []string) (map[string]gate.Query, error) {
 	query, args := `select sha256, text from pawl.query`, []any{}
 	if words != nil && s.indexed {
 		// A star stands for a text whose words cannot be told from how it is written.

@@ -6,14 +6,12 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/bitvault/pawl/phases"
 	"github.com/bitvault/pawl/phases/gate"
 )
 
 // ConsumerRoles gives for each role the consumers that connect under it; none in a ledger from before that was recorded.
-func ConsumerRoles(ctx context.Context, conn *pgx.Conn) (map[string][]string, error) {
+func ConsumerRoles(ctx context.Context, conn Conn) (map[string][]string, error) {
 	has, err := hasTable(ctx, conn, "consumer_role")
 	if err != nil || !has {
 		return nil, err
@@ -35,7 +33,7 @@ func ConsumerRoles(ctx context.Context, conn *pgx.Conn) (map[string][]string, er
 }
 
 // AddRoles records under which roles a consumer connects, besides those that are known.
-func AddRoles(ctx context.Context, conn *pgx.Conn, consumer string, roles []string, pawlVersion string) error {
+func AddRoles(ctx context.Context, conn Conn, consumer string, roles []string, pawlVersion string) error {
 	const insert = `
 insert into pawl.consumer_role (consumer, role, pawl_version) select $1, r, $3 from unnest($2::text[]) r
 where not exists (select from pawl.consumer_role k where k.consumer = $1 and k.role = r) on conflict do nothing`
@@ -44,7 +42,7 @@ where not exists (select from pawl.consumer_role k where k.consumer = $1 and k.r
 }
 
 // SetRoles replaces the roles of a consumer.
-func SetRoles(ctx context.Context, conn *pgx.Conn, consumer string, roles []string, pawlVersion string) error {
+func SetRoles(ctx context.Context, conn Conn, consumer string, roles []string, pawlVersion string) error {
 	const replace = `
 with gone as (delete from pawl.consumer_role where consumer = $1 and role <> all ($2::text[]))
 insert into pawl.consumer_role (consumer, role, pawl_version) select $1, r, $3 from unnest($2::text[]) r on conflict do nothing`
@@ -55,7 +53,7 @@ insert into pawl.consumer_role (consumer, role, pawl_version) select $1, r, $3 f
 // Strangers gives the login roles that can touch the taken objects and belong to no consumer. Superusers and pawl's own
 // role are left out: they can touch everything, and run nobody's code. Where no consumer's roles are known, nothing is
 // known of strangers either, unless all is set.
-func Strangers(ctx context.Context, conn *pgx.Conn, takes []gate.Taken, all bool) ([]gate.Stranger, error) {
+func Strangers(ctx context.Context, conn Conn, takes []gate.Taken, all bool) ([]gate.Stranger, error) {
 	var schemas, relations []string
 	for _, t := range takes {
 		if o := t.Object; o.Relation != "" {

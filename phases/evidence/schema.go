@@ -11,7 +11,7 @@ import (
 // Schema gives a database's own objects as DDL, in an order in which they can be replayed into a phases.Catalog: the
 // model of a live database is then built by the same code as that of migration files. Extensions' objects, pawl's own
 // and the system's are left out. The text is for the catalog, not for restoring: it has no data, owners and grants.
-func Schema(ctx context.Context, conn *pgx.Conn) (string, error) {
+func Schema(ctx context.Context, conn Conn) (string, error) {
 	rows, err := conn.Query(ctx, schemaQuery)
 	if err != nil {
 		return "", fmt.Errorf("read the schema: %w", err)
@@ -33,7 +33,7 @@ func Schema(ctx context.Context, conn *pgx.Conn) (string, error) {
 const schemaQuery = `
 with own as (
     select oid, nspname, quote_ident(nspname) as name from pg_namespace
-    where nspname not in ('pg_catalog', 'information_schema', 'pawl') and nspname !~ '^pg_'
+    where nspname not in ('pg_catalog', 'information_schema', 'pawl') and nspname !~ '^(pg|pawl)_'
 ), extension as (
     select classid, objid from pg_depend where deptype = 'e'
 ), relation as (

@@ -39,7 +39,7 @@ func EncodeTake(t phases.Take) []byte {
 
 // LoadTaken gives what contracts have taken and made to fail, newest first. A ledger from before that was recorded
 // has nothing.
-func LoadTaken(ctx context.Context, conn *pgx.Conn) ([]Taken, error) {
+func LoadTaken(ctx context.Context, conn Conn) ([]Taken, error) {
 	has, err := hasTable(ctx, conn, "taken")
 	if err != nil || !has {
 		return nil, err
