@@ -237,6 +237,9 @@ func (a *app) summarize(ctx context.Context, outcomes []outcome) error {
 		j := one{o.target.Name, o.target.Schema, o.state(), o.exit(), len(o.result.Applied), len(o.result.Held), o.result.Total, "", nil}
 		if o.err != nil {
 			j.Error, j.Detail = o.err.Error(), details(o.err)
+			a.words.held = append(a.words.held, fmt.Sprintf("failed: %s: %s", j.Name, j.Error))
+		} else if j.Applied > 0 {
+			a.words.applied = append(a.words.applied, fmt.Sprintf("%d to %s", j.Applied, j.Name))
 		}
 		code = worse(code, j.Exit)
 		counts[j.State]++
