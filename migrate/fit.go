@@ -262,6 +262,11 @@ func (f *fitting) again(ctx context.Context, l *Ledger, rest []Step) error {
 // ran holds back no contract.
 func (f *fitting) refuse(ctx context.Context, l *Ledger, e *UnfitError, letIn bool) error {
 	if f.m.opts.Incoming == IncomingWarn || l.Environment == Dev && !f.m.opts.GateDev {
+		if f.m.opts.Incoming == IncomingWarn && f.s.hasLedger {
+			if err := f.m.overridden(ctx, f.s, "deploy-gate=warn", e.Error()); err != nil {
+				return err
+			}
+		}
 		f.m.opts.OnEvent(ReleaseUnfit{Misfits: e.Misfits})
 		return nil
 	}

@@ -170,7 +170,7 @@ func (m *Migrator) Migrate(ctx context.Context) (Result, error) {
 	}
 	idle, err := m.idle(ctx, s, l, files)
 	if err != nil {
-		return Result{}, err
+		return Result{}, m.audit(ctx, s, "migrate", err)
 	}
 	if idle {
 		r := Result{Total: len(files), Database: s.database}
@@ -187,6 +187,7 @@ func (m *Migrator) Migrate(ctx context.Context) (Result, error) {
 	if s.conn.IsClosed() {
 		return r, err
 	}
+	err = m.audit(ctx, s, "migrate", err)
 	if ctx.Err() != nil {
 		err = errors.Join(err, m.interrupted(clean, s, context.Cause(ctx), r))
 	}

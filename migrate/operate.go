@@ -81,8 +81,8 @@ func (m *Migrator) Down(ctx context.Context) (*Migration, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer s.close()
 	l, err := s.ledger(ctx)
-	s.close()
 	if err != nil {
 		return nil, err
 	}
@@ -91,11 +91,11 @@ func (m *Migrator) Down(ctx context.Context) (*Migration, error) {
 		if stamp == "" {
 			stamp = "nothing, which counts as production"
 		}
-		return nil, &RefusedError{
+		return nil, m.audit(ctx, s, "down", &RefusedError{
 			Message: fmt.Sprintf("there is no way down: database %q is stamped %s", s.database, stamp),
 			Hint: "roll forward: write a new migration that brings the schema to where you want it. If data was lost, point-in-time recovery is the last resort.\n" +
 				"`pawl down` works only in databases that were stamped dev at first use (`pawl migrate --env dev`)",
-		}
+		})
 	}
 	files, err := Load(m.files, m.opts.Root)
 	if err != nil {

@@ -38,6 +38,10 @@ begin
         kind_ := case tg_op when 'DELETE' then 'role removed' else 'role added' end;
         detail_ := jsonb_build_object('consumer', row_ -> 'consumer', 'role', row_ -> 'role');
     when 'meta' then
+        -- pawl's own note while a first installation is under way
+        if row_ ->> 'key' = 'installing' then
+            return null;
+        end if;
         kind_ := case row_ ->> 'key' when 'environment' then 'environment stamped' when 'ledger' then 'ledger upgraded' else 'ledger setting changed' end;
         detail_ := jsonb_build_object('key', row_ -> 'key', 'value', case when tg_op <> 'DELETE' then row_ -> 'value' end,
             'before', case when tg_op <> 'INSERT' then to_jsonb(old) -> 'value' end);

@@ -107,7 +107,7 @@ DATABASE_URL and the PG… variables of libpq.`,
 		list []*cobra.Command
 	}{
 		{"write", []*cobra.Command{newNewCommand(a), newLintCommand(a), newLSPCommand(a), newExplainCommand(a), newClassifyCommand(a)}},
-		{"run", []*cobra.Command{newMigrateCommand(a), newVerifyCommand(a), newPlanCommand(a), newStatusCommand(a), newAdoptCommand(a), newBackfillCommand(a), newSoftDropCommand(a), newResolveCommand(a), newDoctorCommand(a), newDownCommand(a)}},
+		{"run", []*cobra.Command{newMigrateCommand(a), newVerifyCommand(a), newPlanCommand(a), newStatusCommand(a), newLogCommand(a), newAdoptCommand(a), newBackfillCommand(a), newSoftDropCommand(a), newResolveCommand(a), newDoctorCommand(a), newDownCommand(a)}},
 		{"gate", []*cobra.Command{newGateCommand(a), newReleaseCommand(a), newAckCommand(a), newObserveCommand(a), newRefsCommand(a)}},
 	} {
 		for _, c := range group.list {
