@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // before gives the version under which a migration of another tool that is no SQL file is recorded: before those of all files.
@@ -102,7 +103,7 @@ func repeated(files []*Migration, script string) *Migration {
 	return nil
 }
 
-var changeset = regexp.MustCompile(`(?mi)^--\s*changeset\s+([^:\s]+):(\S+)`)
+var changeset = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?mi)^--\s*changeset\s+([^:\s]+):(\S+)`) })
 
 // byFile puts the changesets of Liquibase's formatted SQL files together: a file is applied once all of its changesets are. The
 // changesets of other files keep rows of their own.
@@ -110,7 +111,7 @@ func (h *history) byFile(files []*Migration) error {
 	var rows []historyRow
 	used := map[int]bool{}
 	for _, f := range files {
-		sets := changeset.FindAllStringSubmatch(string(f.src), -1)
+		sets := changeset().FindAllStringSubmatch(string(f.src), -1)
 		var done []historyRow
 		var missing []string
 		for _, set := range sets {

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // verifier compares a file with the checksum that a tool kept of it.
@@ -84,7 +85,7 @@ func verifyAtlas(m *Migration, row historyRow) ChecksumState {
 // atlasHash is one line of atlas.sum: the sum is of all names and texts up to this file's.
 type atlasHash struct{ name, hash string }
 
-var atlasIgnored = regexp.MustCompile(`(?m)\A(?:--[^\n]*\n)*?--\s*atlas:sum\s+ignore\b`)
+var atlasIgnored = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?m)\A(?:--[^\n]*\n)*?--\s*atlas:sum\s+ignore\b`) })
 
 func atlasHashes(fsys fs.FS) []atlasHash {
 	entries, err := fs.ReadDir(fsys, ".")
@@ -102,7 +103,7 @@ func atlasHashes(fsys fs.FS) []atlasHash {
 			return nil
 		}
 		_, _ = sum.Write([]byte(e.Name()))
-		if atlasIgnored.Match(text) {
+		if atlasIgnored().Match(text) {
 			continue
 		}
 		_, _ = sum.Write(text)

@@ -6,12 +6,15 @@ import (
 	"path"
 	"regexp"
 	"strings"
+	"sync"
 	"text/template"
 
 	"github.com/bitvault/pawl/phases/layout"
 )
 
-var ternAction = regexp.MustCompile(`\{\{-?\s*(template\b|install_snapshot\b|[.$"(a-zA-Z]|/\*)`)
+var ternAction = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`\{\{-?\s*(template\b|install_snapshot\b|[.$"(a-zA-Z]|/\*)`)
+})
 
 // rendered carries a template of tern out: the files in directories below are its shared templates, by their paths. Any other
 // text is given as it is; two braces alone are an array of arrays.
@@ -20,7 +23,7 @@ func (m *Migration) rendered(text []byte) ([]byte, *layout.Problem) {
 	if at < 0 || m.layout.Tool != "tern" && !bytes.Contains(text, []byte("{{ template ")) && !bytes.Contains(text, []byte("{{template ")) {
 		return text, nil
 	}
-	if m.layout.Tool == "tern" && !ternAction.Match(text) {
+	if m.layout.Tool == "tern" && !ternAction().Match(text) {
 		return text, nil
 	}
 	problem := func(err error) ([]byte, *layout.Problem) {

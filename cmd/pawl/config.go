@@ -16,6 +16,7 @@ import (
 
 // configure fills the flags that the command line leaves out: from PAWL_… variables, then from pawl.yaml.
 func (a *app) configure(cmd *cobra.Command) error {
+	a.command = strings.TrimPrefix(cmd.CommandPath(), "pawl ")
 	if env, ok := a.env("PAWL_CONFIG"); ok && a.flags.config == "" {
 		a.flags.config = env
 	}

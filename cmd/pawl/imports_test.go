@@ -36,6 +36,7 @@ var importRules = []importRule{
 	{"", false, "github.com/rs/zerolog", []string{"cmd/pawl"}, "libraries emit typed events; cmd renders them"},
 	{"", false, "github.com/tliron/glsp", []string{"lint/lsp"}, "one package talks to editors"},
 	{"", false, "github.com/owenrumney/go-sarif", []string{"lint/report"}, "one package writes reports"},
+	{"", false, "go.opentelemetry.io/", []string{"internal/telemetry"}, "telemetry listens to typed events, in one package"},
 	{"", false, "github.com/testcontainers/", []string{"internal/pgserver/docker"}, "the shipped binary starts no containers"},
 	{"", false, module + "/cmd", nil, "nothing imports the commands"},
 	{"", false, module + "/integration", nil, "nothing imports the tests"},

@@ -25,6 +25,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
 	app.leave(err)
+	app.finish(err)
 	if err != nil {
 		app.report(err)
 		return exitCode(err)

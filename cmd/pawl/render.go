@@ -18,6 +18,7 @@ import (
 func (a *app) onEvent() func(migrate.Event) {
 	return func(e migrate.Event) {
 		a.words.hear(e)
+		a.span.Hear(e)
 		switch {
 		case a.backfillEvent(e):
 		case a.logs():

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
+	"github.com/bitvault/pawl/internal/telemetry"
 	"github.com/bitvault/pawl/lint"
 	"github.com/bitvault/pawl/migrate"
 	"github.com/bitvault/pawl/phases/evidence"
@@ -37,6 +38,10 @@ type app struct {
 	consumers map[string]consumerConfig
 	// working is true for commands that work on a database for a while and tell about it as they go.
 	working bool
+	// command is the command's name; telemetry and span are nil where the environment asks for none.
+	command   string
+	telemetry *telemetry.Telemetry
+	span      *telemetry.Run
 	// target is the one of many that this is about; empty otherwise.
 	target  string
 	bar     backfillBar
@@ -340,6 +345,9 @@ func (a *app) migrator(r *runFlags) (*migrate.Migrator, error) {
 	}
 	config, err := a.database()
 	if err != nil {
+		return nil, err
+	}
+	if err := a.measure(); err != nil {
 		return nil, err
 	}
 	var manifests []*evidence.Manifest

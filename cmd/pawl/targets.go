@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/bitvault/pawl/internal/telemetry"
 	"github.com/bitvault/pawl/migrate"
 )
 
@@ -146,6 +147,9 @@ func (a *app) migrateTargets(ctx context.Context, r *runFlags, f targetFlags) er
 	if err != nil {
 		return err
 	}
+	if err := a.measure(); err != nil {
+		return err
+	}
 	outcomes := make([]outcome, len(targets))
 	out, errs := &sharedWriter{w: a.stdout}, &sharedWriter{w: a.stderr}
 	next := make(chan int)
@@ -157,7 +161,9 @@ func (a *app) migrateTargets(ctx context.Context, r *runFlags, f targetFlags) er
 			for i := range next {
 				o := &outcomes[i]
 				o.begun = true
-				o.result, o.err = a.migrateTarget(ctx, r, targets[i], out, errs)
+				span := a.telemetry.Begin(a.span, a.command, targets[i].Name)
+				o.result, o.err = a.migrateTarget(ctx, r, targets[i], span, out, errs)
+				span.End(o.exit(), o.err)
 				if o.err != nil && f.failFast {
 					failed.Do(func() { close(stop) })
 				}
@@ -186,10 +192,10 @@ func (a *app) migrateTargets(ctx context.Context, r *runFlags, f targetFlags) er
 }
 
 // migrateTarget migrates one target; what it tells carries the target's name.
-func (a *app) migrateTarget(ctx context.Context, r *runFlags, t target, out, errs *sharedWriter) (migrate.Result, error) {
+func (a *app) migrateTarget(ctx context.Context, r *runFlags, t target, span *telemetry.Run, out, errs *sharedWriter) (migrate.Result, error) {
 	one := &app{
 		stdout: &lineWriter{to: out, prefix: t.Name + ": "}, stderr: errs, env: a.env, flags: a.flags, lintConfig: a.lintConfig,
-		settings: a.settings, consumers: a.consumers, working: true, target: t.Name,
+		settings: a.settings, consumers: a.consumers, working: true, target: t.Name, command: a.command, telemetry: a.telemetry, span: span,
 	}
 	if a.logs() {
 		one.flags.format = "json"

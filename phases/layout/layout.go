@@ -4,6 +4,7 @@ import (
 	"path"
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // Layout is what the marks of a migration tool in a file, or its name, say about how the file runs.
@@ -36,17 +37,20 @@ type mark struct {
 	noTx   *regexp.Regexp
 }
 
-var marks = []mark{
-	{"goose", "goose", regexp.MustCompile(`(?mi)^--\s*\+goose\s+up\b`), regexp.MustCompile(`(?mi)^--\s*\+goose\s+down\b`), regexp.MustCompile(`(?mi)^--\s*\+goose\s+no\s+transaction\b`)},
-	{"sql-migrate", "migrate", regexp.MustCompile(`(?mi)^--\s*\+migrate\s+up\b`), regexp.MustCompile(`(?mi)^--\s*\+migrate\s+down\b`), regexp.MustCompile(`(?mi)^--\s*\+migrate\s+(up|down)\s+notransaction\b`)},
-	{"dbmate", "migrate:", regexp.MustCompile(`(?mi)^--\s*migrate:up\b`), regexp.MustCompile(`(?mi)^--\s*migrate:down\b`), regexp.MustCompile(`(?mi)^--\s*migrate:up\b.*\btransaction:\s*false\b`)},
-	{"tern", "----", nil, regexp.MustCompile(`(?mi)^---- create above / drop below ----`), regexp.MustCompile(`(?mi)^---- tern: disable-tx ----`)},
-	{"rambler", "rambler", regexp.MustCompile(`(?mi)^--\s*rambler\s+up\b`), regexp.MustCompile(`(?mi)^--\s*rambler\s+down\b`), nil},
-	{"atlas", "atlas:", nil, nil, regexp.MustCompile(`(?mi)^--\s*atlas:txmode\s+none\b`)},
-	{"sqlx", "transaction", nil, nil, regexp.MustCompile(`(?mi)^--\s*no-transaction\b`)},
-	{"flyway", "flyway", nil, nil, regexp.MustCompile(`(?mi)^--\s*flyway:executeInTransaction=false\b`)},
-	{"liquibase", "liquibase", regexp.MustCompile(`(?mi)^--\s*liquibase\s+formatted\s+sql\b`), nil, regexp.MustCompile(`(?mi)^--\s*changeset\b.*\brunInTransaction:\s*false\b`)},
-}
+// marks are made when the first file is read that may have one: most runs read none.
+var marks = sync.OnceValue(func() []mark {
+	return []mark{
+		{"goose", "goose", regexp.MustCompile(`(?mi)^--\s*\+goose\s+up\b`), regexp.MustCompile(`(?mi)^--\s*\+goose\s+down\b`), regexp.MustCompile(`(?mi)^--\s*\+goose\s+no\s+transaction\b`)},
+		{"sql-migrate", "migrate", regexp.MustCompile(`(?mi)^--\s*\+migrate\s+up\b`), regexp.MustCompile(`(?mi)^--\s*\+migrate\s+down\b`), regexp.MustCompile(`(?mi)^--\s*\+migrate\s+(up|down)\s+notransaction\b`)},
+		{"dbmate", "migrate:", regexp.MustCompile(`(?mi)^--\s*migrate:up\b`), regexp.MustCompile(`(?mi)^--\s*migrate:down\b`), regexp.MustCompile(`(?mi)^--\s*migrate:up\b.*\btransaction:\s*false\b`)},
+		{"tern", "----", nil, regexp.MustCompile(`(?mi)^---- create above / drop below ----`), regexp.MustCompile(`(?mi)^---- tern: disable-tx ----`)},
+		{"rambler", "rambler", regexp.MustCompile(`(?mi)^--\s*rambler\s+up\b`), regexp.MustCompile(`(?mi)^--\s*rambler\s+down\b`), nil},
+		{"atlas", "atlas:", nil, nil, regexp.MustCompile(`(?mi)^--\s*atlas:txmode\s+none\b`)},
+		{"sqlx", "transaction", nil, nil, regexp.MustCompile(`(?mi)^--\s*no-transaction\b`)},
+		{"flyway", "flyway", nil, nil, regexp.MustCompile(`(?mi)^--\s*flyway:executeInTransaction=false\b`)},
+		{"liquibase", "liquibase", regexp.MustCompile(`(?mi)^--\s*liquibase\s+formatted\s+sql\b`), nil, regexp.MustCompile(`(?mi)^--\s*changeset\b.*\brunInTransaction:\s*false\b`)},
+	}
+})
 
 // Read finds out how a file is laid out, and gives its text with the parts that lead back blanked: byte for byte, so that every
 // place in the rest still holds.
@@ -63,7 +67,7 @@ func Read(file string, src []byte) ([]byte, *Layout) {
 		return src, l
 	}
 	lower := strings.ToLower(text)
-	for _, m := range marks {
+	for _, m := range marks() {
 		if !l.read(m, text, lower) || m.down == nil {
 			continue
 		}
@@ -126,18 +130,18 @@ func (l *Layout) read(m mark, text, lower string) bool {
 	return true
 }
 
-var placeholder = regexp.MustCompile(`\$\{[A-Za-z0-9_:.-]+\}`)
+var placeholder = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\$\{[A-Za-z0-9_:.-]+\}`) })
 
 // placeholders finds what Flyway replaces before it runs a file.
 func (l *Layout) placeholders(text string) {
-	for _, at := range placeholder.FindAllStringIndex(text, -1) {
+	for _, at := range placeholder().FindAllStringIndex(text, -1) {
 		l.Problems = append(l.Problems, Problem{at[0], at[1], text[at[0]:at[1]] + " is a placeholder of Flyway, not SQL", "write the value where it is used"})
 	}
 }
 
 var (
-	envsub = regexp.MustCompile(`(?mi)^--\s*\+goose\s+envsub\s+(on|off)\b`)
-	envVar = regexp.MustCompile(`\$(\{[A-Za-z_][^}\n]*\}|[A-Za-z_][A-Za-z0-9_]*)`)
+	envsub = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?mi)^--\s*\+goose\s+envsub\s+(on|off)\b`) })
+	envVar = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\$(\{[A-Za-z_][^}\n]*\}|[A-Za-z_][A-Za-z0-9_]*)`) })
 )
 
 // substitutions finds the environment variables that goose replaces where a file says so.
@@ -145,7 +149,7 @@ func (l *Layout) substitutions(text string) {
 	if l.Tool != "goose" {
 		return
 	}
-	switches := envsub.FindAllStringSubmatchIndex(text, -1)
+	switches := envsub().FindAllStringSubmatchIndex(text, -1)
 	for i, at := range switches {
 		if !strings.EqualFold(text[at[2]:at[3]], "on") {
 			continue
@@ -154,7 +158,7 @@ func (l *Layout) substitutions(text string) {
 		if i+1 < len(switches) {
 			end = switches[i+1][0]
 		}
-		for _, v := range envVar.FindAllStringIndex(text[at[1]:end], -1) {
+		for _, v := range envVar().FindAllStringIndex(text[at[1]:end], -1) {
 			from, to := at[1]+v[0], at[1]+v[1]
 			l.Problems = append(l.Problems, Problem{from, to, text[from:to] + " is replaced by goose from the environment (ENVSUB ON), and is not SQL", "write the value where it is used"})
 		}

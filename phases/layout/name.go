@@ -3,6 +3,7 @@ package layout
 import (
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // Name is what a file's name says of a migration.
@@ -22,25 +23,25 @@ type Name struct {
 }
 
 var (
-	numbered   = regexp.MustCompile(`^(\d+)_(.+?)(\.up|\.down)?\.sql$`)
-	flywayName = regexp.MustCompile(`^([VUB])(\d+(?:[._]\d+)*)__(.*)\.sql$`)
-	repeatable = regexp.MustCompile(`^R__(.+)\.sql$`)
+	numbered   = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(\d+)_(.+?)(\.up|\.down)?\.sql$`) })
+	flywayName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^([VUB])(\d+(?:[._]\d+)*)__(.*)\.sql$`) })
+	repeatable = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^R__(.+)\.sql$`) })
 	// prismaName is that of a directory which holds one migration.sql.
-	prismaName = regexp.MustCompile(`^(\d+)_(.+)$`)
-	goProgram  = regexp.MustCompile(`^(\d+)_(.+)\.go$`)
+	prismaName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(\d+)_(.+)$`) })
+	goProgram  = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(\d+)_(.+)\.go$`) })
 )
 
 // ParseName reads the name of a file; ok is false where it is not that of a migration.
 func ParseName(base string) (n Name, ok bool) {
-	if m := numbered.FindStringSubmatch(base); m != nil {
+	if m := numbered().FindStringSubmatch(base); m != nil {
 		return Name{Version: m[1], Title: m[2], Down: m[3] == ".down"}, true
 	}
-	if m := flywayName.FindStringSubmatch(base); m != nil {
+	if m := flywayName().FindStringSubmatch(base); m != nil {
 		return Name{
 			Tool: "flyway", Version: strings.ReplaceAll(m[2], "_", "."), Title: m[3], Down: m[1] == "U", Baseline: m[1] == "B",
 		}, true
 	}
-	if m := repeatable.FindStringSubmatch(base); m != nil {
+	if m := repeatable().FindStringSubmatch(base); m != nil {
 		return Name{Tool: "flyway", Title: m[1], Repeatable: true}, true
 	}
 	if strings.HasSuffix(base, ".down.sql") || base == "down.sql" {
@@ -51,7 +52,7 @@ func ParseName(base string) (n Name, ok bool) {
 
 // ParseDir reads the name of a directory that holds one migration, as Prisma has them.
 func ParseDir(base string) (n Name, ok bool) {
-	if m := prismaName.FindStringSubmatch(base); m != nil {
+	if m := prismaName().FindStringSubmatch(base); m != nil {
 		return Name{Tool: "prisma", Version: m[1], Title: m[2]}, true
 	}
 	return Name{}, false
@@ -59,7 +60,7 @@ func ParseDir(base string) (n Name, ok bool) {
 
 // ParseProgram reads the name of a migration that is a Go program, as goose has them.
 func ParseProgram(base string) (n Name, ok bool) {
-	if m := goProgram.FindStringSubmatch(base); m != nil && !strings.HasSuffix(base, "_test.go") {
+	if m := goProgram().FindStringSubmatch(base); m != nil && !strings.HasSuffix(base, "_test.go") {
 		return Name{Tool: "goose", Version: m[1], Title: m[2]}, true
 	}
 	return Name{}, false
