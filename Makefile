@@ -20,6 +20,7 @@ DOCKER ?= docker
 IMAGE ?= pawl:dev
 ORACLE ?= ../shared/oracle
 LINTCASES ?= ../shared/lint
+SQUAWK ?= squawk-cli@2.66.0
 SHOW ?= 3
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 
@@ -153,6 +154,13 @@ oracle: build ## compare with what PostgreSQL did in measured cases, if ORACLE h
 			python3 $(ORACLE)/eval.py --pawl bin/pawl --mode $$mode --pg $$major --cases .cache/oracle-$$major.jsonl --show $(SHOW); \
 		done; \
 	done
+
+.PHONY: bench-lint
+bench-lint: build ## lint 1,000 and 10,000 files with pawl and with squawk (npm), and one file that grows, if LINTCASES has the generator
+	@[ -f $(LINTCASES)/corpus_gen.py ] || { echo 'the generator of files is not part of this repository: set LINTCASES to a folder with corpus_gen.py' >&2; exit 1; }
+	@command -v npm >/dev/null && command -v python3 >/dev/null || { echo 'npm and python3 are needed: squawk is an npm package, the generator a Python program' >&2; exit 1; }
+	@[ -d .cache/squawk/node_modules ] || npm install --silent --no-audit --no-fund --no-save --prefix .cache/squawk $(SQUAWK)
+	go run ./internal/tools/benchlint $(CURDIR)/bin/pawl "$$(find .cache/squawk/node_modules/@squawk-cli -path '*/bin/squawk' -type f | head -1)" $(LINTCASES)/corpus_gen.py .cache/bench-lint
 
 .PHONY: lint-cases
 lint-cases: build ## compare pawl lint with measured cases, if LINTCASES has them

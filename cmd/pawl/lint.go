@@ -99,7 +99,7 @@ func (f *lintFlags) judging(cmd *cobra.Command) {
 
 // lintOptions turns flags and configuration into the linter's options.
 func (a *app) lintOptions(f *lintFlags) (lint.Options, lint.Severity, error) {
-	o := lint.Options{Config: a.lintConfig, Free: freeVersion}
+	o := lint.Options{Config: a.lintConfig, Free: new(takenVersions).free}
 	var err error
 	if o.Version, err = postgresMajor(f.version); err != nil {
 		return o, 0, err

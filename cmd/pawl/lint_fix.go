@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/bitvault/pawl/lint"
 	"github.com/bitvault/pawl/migrate"
@@ -19,6 +21,7 @@ import (
 func (a *app) lintFix(linter *lint.Linter, sources []source, dry bool) error {
 	files, fixed := 0, 0
 	made := map[string]bool{}
+	var taken takenVersions
 	unread, err := eachLinted(linter, sources, func(s *lint.Source, found []lint.Finding) error {
 		var edits []lint.Edit
 		for i := range found {
@@ -32,7 +35,7 @@ func (a *app) lintFix(linter *lint.Linter, sources []source, dry bool) error {
 			return nil
 		}
 		files++
-		edits = spread(edits, made)
+		edits = spread(edits, made, &taken)
 		if dry {
 			for _, e := range edits {
 				if e.NewFile {
@@ -66,13 +69,13 @@ func (a *app) lintFix(linter *lint.Linter, sources []source, dry bool) error {
 
 // spread gives each new file of a run a version of its own: where two cures want the same one, the later gets the next that is free,
 // or has to wait for another run.
-func spread(edits []lint.Edit, made map[string]bool) []lint.Edit {
+func spread(edits []lint.Edit, made map[string]bool, taken *takenVersions) []lint.Edit {
 	for i := range edits {
 		if !edits[i].NewFile {
 			continue
 		}
 		title := lint.Title(edits[i].Path)
-		for edits[i].Path != "" && (made[versionOf(edits[i].Path)] || !freeVersion(edits[i].Path)) {
+		for edits[i].Path != "" && (made[versionOf(edits[i].Path)] || !taken.free(edits[i].Path)) {
 			edits[i].Path = lint.NextFile(edits[i].Path, title)
 		}
 		made[versionOf(edits[i].Path)] = true
@@ -93,16 +96,42 @@ func versionOf(path string) string {
 	return filepath.Dir(path) + "/" + string(v)
 }
 
-// freeVersion reports whether no file of a directory has the version of a new one.
-func freeVersion(path string) bool {
-	entries, err := os.ReadDir(filepath.Dir(path))
-	if err != nil {
+// takenVersions remembers the versions of the files in directories, as long as those do not change: many findings ask.
+type takenVersions struct {
+	mu   sync.Mutex
+	read map[string]directoryVersions
+}
+
+type directoryVersions struct {
+	changed time.Time
+	taken   map[string]bool
+}
+
+// free reports whether no file of a directory has the version of a new one.
+func (t *takenVersions) free(path string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	dir, want := filepath.Dir(path), versionOf(path)
+	info, err := os.Stat(dir)
+	if err != nil || want == path {
 		return false
 	}
-	want := versionOf(path)
-	return want != path && !slices.ContainsFunc(entries, func(e os.DirEntry) bool {
-		return versionOf(filepath.Join(filepath.Dir(path), e.Name())) == want
-	})
+	known, ok := t.read[dir]
+	if !ok || !known.changed.Equal(info.ModTime()) {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			return false
+		}
+		known = directoryVersions{changed: info.ModTime(), taken: make(map[string]bool, len(entries))}
+		for _, e := range entries {
+			known.taken[versionOf(filepath.Join(dir, e.Name()))] = true
+		}
+		if t.read == nil {
+			t.read = map[string]directoryVersions{}
+		}
+		t.read[dir] = known
+	}
+	return !known.taken[want]
 }
 
 func overlaps(list, more []lint.Edit) bool {
