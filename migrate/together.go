@@ -80,9 +80,9 @@ func (m *Migrator) applyTogether(ctx context.Context, s *session, steps []Step) 
 		commentSafe(steps[0].Migration.Name), len(steps)-1, m.opts.LockTimeout.Milliseconds(), m.opts.StatementTimeout.Milliseconds(), s.searchPathList())
 	for _, step := range steps {
 		m.opts.OnEvent(Started{step.Migration, step.Phase})
-		text.WriteString(";\n" + runnable(step.Migration.File()) + "\n;" + m.record(s, step))
+		text.WriteString(";\n" + runnable(step.Migration.File()) + "\n")
 	}
-	text.WriteString("; commit")
+	text.WriteString(s.conn.own(m.recordTogether(s, steps)) + "; commit")
 	_, err := s.conn.PgConn().Exec(ctx, text.String()).ReadAll()
 	switch {
 	case err == nil:
@@ -100,4 +100,29 @@ func (m *Migrator) applyTogether(ctx context.Context, s *session, steps []Step) 
 		m.opts.OnEvent(Applied{Migration: step.Migration, Phase: step.Phase, Duration: took, Attempts: 1})
 	}
 	return true, nil
+}
+
+// recordTogether gives the statements that write the rows of several steps as pawl.record_applied writes one: its look
+// for the lock costs as much as the row, and once is enough for a transaction. Whatever is not as it should be makes them
+// fail, and pawl.record_applied then says what it is.
+func (m *Migrator) recordTogether(s *session, steps []Step) string {
+	const fence = `; select 1 / (
+    select count(*) from pg_catalog.pg_locks
+    where locktype = 'advisory' and pid = pg_catalog.pg_backend_pid() and granted and objsubid = 1 and database = %d
+      and ((classid::bigint << 32) | objid::bigint) = %d)`
+	const record = `; with done as (
+    insert into pawl.migration (version, name, checksum, phase, state, transactional, origin, started_at, finished_at, duration_ms, pawl_version)
+    select version, name, checksum, %s, 'applied', true, 'migrate', pg_catalog.transaction_timestamp(), pg_catalog.clock_timestamp(),
+           (extract(epoch from pg_catalog.clock_timestamp() - pg_catalog.transaction_timestamp()) * 1000)::bigint, %s
+    from (values %s) as file (version, name, checksum)
+    returning *
+)
+insert into pawl.event (kind, version, detail, pawl_version)
+select 'applied', version, pg_catalog.jsonb_build_object('name', name, 'checksum', checksum, 'phase', phase, 'origin', origin), pawl_version from done`
+	rows := make([]string, len(steps))
+	for i, step := range steps {
+		rows[i] = fmt.Sprintf("(%s, %s, %s)", literal(string(step.Migration.Version)), literal(step.Migration.Name), literal(step.Migration.Sum))
+	}
+	return fmt.Sprintf(fence, s.databaseID, s.lockKey) +
+		fmt.Sprintf(record, literal(phases.Expand.String()), literal(m.opts.PawlVersion), strings.Join(rows, ", "))
 }
