@@ -20,12 +20,14 @@ func (a *app) baseSources(ctx context.Context, revision string, args []string) (
 	if len(args) == 0 {
 		args = []string{a.flags.dir}
 	}
-	dir := args[0]
-	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-		dir = filepath.Dir(dir)
+	for _, arg := range args {
+		if _, err := os.Stat(arg); err != nil {
+			return nil, nil, &usageError{message: fmt.Sprintf("read %s: %v", arg, pathCause(err))}
+		}
 	}
-	if _, err := os.Stat(dir); err != nil {
-		return nil, nil, &usageError{message: fmt.Sprintf("read %s: %v", dir, pathCause(err))}
+	dir := args[0]
+	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+		dir = filepath.Dir(dir)
 	}
 	b, err := openBranch(ctx, dir, revision)
 	if err != nil {

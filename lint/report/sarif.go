@@ -28,7 +28,7 @@ type sarifWriter struct {
 func (w *sarifWriter) Begin() error {
 	run := sarif.NewRunWithInformationURI("pawl", "https://github.com/bitvault/pawl").WithColumnKind("unicodeCodePoints")
 	if w.options.Version != "" {
-		run.Tool.Driver.WithSemanticVersion(w.options.Version)
+		run.Tool.Driver.WithVersion(w.options.Version)
 	}
 	w.rules, w.seen = map[string]int{}, map[string]int{}
 	for i, r := range lint.Rules() {
