@@ -1,4 +1,3 @@
-// Package deploy has no code; its test renders the manifests that stand here.
 package deploy
 
 import (
@@ -100,6 +99,12 @@ type podSpec struct {
 // render returns the objects of a folder by "Kind/name".
 func render(t *testing.T, folder string) map[string]object {
 	t.Helper()
+	return byName(t, kustomized(t, folder))
+}
+
+// kustomized is what Kustomize makes of a folder.
+func kustomized(t *testing.T, folder string) []byte {
+	t.Helper()
 	var cmd *exec.Cmd
 	if path, err := exec.LookPath("kustomize"); err == nil {
 		cmd = exec.CommandContext(t.Context(), path, "build", folder)
@@ -112,6 +117,11 @@ func render(t *testing.T, folder string) map[string]object {
 	cmd.Stderr = &failure
 	out, err := cmd.Output()
 	require.NoError(t, err, "render %s: %s", folder, failure.String())
+	return out
+}
+
+func byName(t *testing.T, out []byte) map[string]object {
+	t.Helper()
 	objects := map[string]object{}
 	decoder := yaml.NewDecoder(bytes.NewReader(out))
 	for {
@@ -249,6 +259,78 @@ func requirePod(t *testing.T, pod podSpec, account string, asks bool) { //nolint
 	require.True(t, c.VolumeMounts[0].ReadOnly)
 }
 
+// TestRender holds what `pawl manifests` prints to what Kustomize makes of the same files, bare and filled in.
+func TestRender(t *testing.T) {
+	t.Parallel()
+	digest := "sha256:" + strings.Repeat("1", 64)
+	for variant, folder := range Variants() {
+		t.Run(variant, func(t *testing.T) {
+			t.Parallel()
+			bare, err := Render(Options{Variant: variant})
+			require.NoError(t, err)
+			require.ElementsMatch(t, decode(t, kustomized(t, folder)), decode(t, bare))
+			require.Contains(t, string(bare), "# ", "the comments are for the reader of what is printed, too")
+
+			overlay := "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nnamespace: shop\nresources: [../" + folder + "]\n" +
+				"commonAnnotations: {pawl.bitvault.io/consumer: gateway, pawl.bitvault.io/release: '42'}\n" +
+				"images: [{name: app-migrations, newName: reg.example.com:5000/gw, digest: '" + digest + "'}]\n"
+			dir := beside(t, overlay)
+			filled, err := Render(Options{Variant: variant, Namespace: "shop", Consumer: "gateway", Release: "42", Image: "reg.example.com:5000/gw@" + digest})
+			require.NoError(t, err)
+			require.ElementsMatch(t, decode(t, kustomized(t, dir)), decode(t, filled))
+		})
+	}
+	_, err := Render(Options{Variant: "presync", Image: "gateway:latest"})
+	require.ErrorIs(t, err, ErrImage)
+	_, err = Render(Options{Variant: "other"})
+	require.ErrorContains(t, err, `no variant "other"`)
+	text, err := Render(Options{Variant: "targets", Shards: 7, Secret: "tenants", Digest: digest})
+	require.NoError(t, err)
+	for _, want := range []string{"completions: 7\n", "parallelism: 7\n", "--shard=$(JOB_COMPLETION_INDEX)/7\n", "secretName: tenants\n", "migrations: " + digest + "\n"} {
+		require.Contains(t, string(text), want)
+	}
+}
+
+// decode gives the objects of a stream, whatever they are.
+func decode(t *testing.T, text []byte) []any {
+	t.Helper()
+	var list []any
+	decoder := yaml.NewDecoder(bytes.NewReader(text))
+	for {
+		var o any
+		err := decoder.Decode(&o)
+		if errors.Is(err, io.EOF) {
+			return list
+		}
+		require.NoError(t, err)
+		list = append(list, o)
+	}
+}
+
+// beside writes an overlay where Kustomize lets it refer to the bases: it takes no absolute paths.
+func beside(t *testing.T, overlay string) string {
+	t.Helper()
+	dir, err := os.MkdirTemp(".", ".overlay-")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
+	require.NoError(t, os.WriteFile(dir+"/kustomization.yaml", []byte(overlay), 0o600))
+	return dir
+}
+
+// TestComponents renders what the overlays may add.
+func TestComponents(t *testing.T) {
+	t.Parallel()
+	objects := byName(t, kustomized(t, beside(t, "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [../presync]\ncomponents: [../components/events]\n")))
+	require.Contains(t, objects["Job/pawl-migrate"].Spec.Template.Spec.Containers[0].Args, "--kubernetes-events")
+	require.Contains(t, string(kustomized(t, beside(t, "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [../presync]\ncomponents: [../components/events]\n"))), "- events\n  verbs:\n  - create")
+	for _, kind := range []string{"apps/v1, kind: Deployment", "argoproj.io/v1alpha1, kind: Rollout"} {
+		dir := beside(t, "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [app.yaml]\ncomponents: [../components/verify]\n")
+		app := "{apiVersion: " + kind + ", metadata: {name: api, labels: {pawl.dev/verify: 'true'}}, spec: {template: {spec: {containers: [{name: api, image: api}]}}}}"
+		require.NoError(t, os.WriteFile(dir+"/app.yaml", []byte(app), 0o600))
+		require.Contains(t, string(kustomized(t, dir)), "name: pawl-verify", kind)
+	}
+}
+
 // TestReadmeOverlay renders the overlay that the README tells its reader to write.
 func TestReadmeOverlay(t *testing.T) {
 	t.Parallel()
@@ -260,12 +342,7 @@ func TestReadmeOverlay(t *testing.T) {
 	require.True(t, ok)
 	digest := "sha256:" + strings.Repeat("1", 64)
 	block = strings.NewReplacer("\n   ", "\n", "path/to/deploy/", "../", "sha256:…", digest).Replace("\n" + block)
-	// Kustomize takes no absolute paths, so the overlay must stand beside the bases.
-	dir, err := os.MkdirTemp(".", ".overlay-")
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
-	require.NoError(t, os.WriteFile(dir+"/kustomization.yaml", []byte(block), 0o600))
-	objects := render(t, dir)
+	objects := render(t, beside(t, block))
 	for _, name := range []string{"pawl-migrate", "pawl-live", "pawl-aborted"} {
 		template := objects["Job/"+name].Spec.Template
 		require.Equal(t, "registry.example.com/gateway-migrations@"+digest, template.Spec.Containers[0].Image)

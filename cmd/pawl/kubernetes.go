@@ -19,6 +19,7 @@ type kubernetesFlags struct {
 	kubeconfig string
 	namespaces []string
 	timeout    time.Duration
+	events     bool
 }
 
 func (k *kubernetesFlags) register(f *pflag.FlagSet) {
@@ -34,10 +35,17 @@ func (k *kubernetesFlags) completions(cmd *cobra.Command) {
 	_ = cmd.RegisterFlagCompletionFunc("kubernetes-namespace", cobra.NoFileCompletions)
 }
 
+// registerEvents is for the commands that have something to tell.
+func (k *kubernetesFlags) registerEvents(f *pflag.FlagSet) {
+	f.BoolVar(&k.events, "kubernetes-events", false, "tell what was applied, held or refused as Events of the Job (needs the right to create events)")
+}
+
 // clusterSource is the Kubernetes API that a command may ask; nil where it is not to be asked.
 type clusterSource struct {
 	open func() (*evidence.Cluster, error)
 	pod  string
+	// events is true where the outcome is to be told as Events.
+	events bool
 }
 
 // cluster gives what the flags and pawl.yaml say of Kubernetes. Nothing is read and nobody is asked until there is a
@@ -62,7 +70,7 @@ func (a *app) cluster(k kubernetesFlags) (*clusterSource, error) {
 	options := evidence.ClusterOptions{
 		Kubeconfig: k.kubeconfig, Namespaces: namespaces, Owners: owners, Pod: pod, PodNamespace: namespace, Timeout: k.timeout, UserAgent: "pawl/" + pawlVersion(),
 	}
-	return &clusterSource{open: func() (*evidence.Cluster, error) { return evidence.NewCluster(options) }, pod: pod}, nil
+	return &clusterSource{open: func() (*evidence.Cluster, error) { return evidence.NewCluster(options) }, pod: pod, events: k.events}, nil
 }
 
 // fleet is how the gate asks what runs. Credentials that cannot be read are one more thing that is not known.
@@ -92,6 +100,38 @@ func (c *clusterSource) digests() func(context.Context) ([]string, error) {
 		return cluster.OwnDigests(ctx)
 	}
 }
+
+// tell writes the outcome as Events of the Job. Nothing depends on it: what keeps it from being told is told on stderr.
+func (a *app) tell(ctx context.Context, failure error) {
+	if a.kube == nil || !a.kube.events {
+		return
+	}
+	list := a.words.tellings()
+	if failure != nil {
+		reason := "MigrationFailed"
+		if code := exitCode(failure); code == exitRefused || code == exitUnknown {
+			reason = "MigrationRefused"
+		}
+		list = append(list, evidence.Telling{Reason: reason, Message: cut(failure.Error(), eventLength), Warning: true})
+	}
+	if len(list) == 0 {
+		return
+	}
+	cluster, err := a.kube.open()
+	if err == nil {
+		err = cluster.Tell(context.WithoutCancel(ctx), list)
+	}
+	switch {
+	case err == nil:
+	case a.logs():
+		a.logger().Warn().Str("problem", err.Error()).Msg("events not written")
+	default:
+		fmt.Fprintf(a.stderr, "note: no events were written: %v\n", err)
+	}
+}
+
+// eventLength is how much text Kubernetes takes as an Event's message.
+const eventLength = 1024
 
 // owners gives the consumers of pawl.yaml as the owners of pods, by name.
 func (a *app) owners() ([]evidence.Owner, error) {

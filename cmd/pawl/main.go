@@ -26,6 +26,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	err := root.ExecuteContext(ctx)
 	app.leave(err)
 	app.finish(err)
+	app.tell(ctx, err)
 	if err != nil {
 		app.report(err)
 		return exitCode(err)

@@ -62,6 +62,7 @@ held; 1 refused; 2 usage; 3 unknown; 4 transient, try again; 5 failure; 130 and 
 	f.DurationVar(&r.lockDeadline, "lock-deadline", 10*time.Minute, "how long to keep trying for one migration's locks")
 	f.DurationVar(&r.statementTimeout, "statement-timeout", 10*time.Minute, "statement_timeout of transactional migrations")
 	f.BoolVar(&r.runBackfills, "run-backfills", false, "run backfills at once instead of queueing them, as in a database stamped dev")
+	r.kubernetes.registerEvents(f)
 	r.kubernetes.completions(cmd)
 	_ = cmd.RegisterFlagCompletionFunc("on-blocked", cobra.FixedCompletions([]string{"hold", "fail"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("lane", cobra.FixedCompletions([]string{"all", "expand", "contract"}, cobra.ShellCompDirectiveNoFileComp))

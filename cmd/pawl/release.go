@@ -96,12 +96,17 @@ back, needs what it takes. Hooks of the deployment record the events; a person c
 func (a *app) newEventCommand(use string, kind gate.EventKind, short string, because bool) *cobra.Command {
 	var r runFlags
 	var reason string
+	var manifests []string
 	cmd := &cobra.Command{
-		Use:     use + " CONSUMER RELEASE",
+		Use:     use + " CONSUMER RELEASE | --manifest FILE…",
 		Short:   short,
 		Example: fmt.Sprintf("  pawl release %s gateway r42", use),
-		Args:    cobra.ExactArgs(2),
+		Args:    cobra.MaximumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			pairs, err := named(args, manifests)
+			if err != nil {
+				return err
+			}
 			if because && reason == "" {
 				return &usageError{message: "give --reason TEXT: it is recorded with who gave it"}
 			}
@@ -109,10 +114,12 @@ func (a *app) newEventCommand(use string, kind gate.EventKind, short string, bec
 			if err != nil {
 				return err
 			}
-			if err := m.RecordRelease(cmd.Context(), args[0], args[1], kind, reason); err != nil {
-				return err
+			for _, p := range pairs {
+				if err := m.RecordRelease(cmd.Context(), p[0], p[1], kind, reason); err != nil {
+					return err
+				}
+				fmt.Fprintf(a.stdout, "recorded: %s@%s %s\n", p[0], p[1], kind)
 			}
-			fmt.Fprintf(a.stdout, "recorded: %s@%s %s\n", args[0], args[1], kind)
 			return nil
 		},
 	}
@@ -120,7 +127,28 @@ func (a *app) newEventCommand(use string, kind gate.EventKind, short string, bec
 		cmd.Example += ` --reason "…"`
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why; it is recorded")
+	cmd.Flags().StringSliceVar(&manifests, "manifest", nil, "take consumer and release from a manifest; may be repeated, where several are deployed together")
+	_ = cmd.MarkFlagFilename("manifest", "json")
 	return cmd
+}
+
+// named gives the consumers and releases that a command line names, by words or by manifests.
+func named(args, manifests []string) ([][2]string, error) {
+	if len(args) == 2 && len(manifests) == 0 {
+		return [][2]string{{args[0], args[1]}}, nil
+	}
+	if len(args) > 0 || len(manifests) == 0 {
+		return nil, &usageError{message: "give CONSUMER and RELEASE, or --manifest FILE", hint: "they name the release in the ledger: see `pawl release list`"}
+	}
+	var list [][2]string
+	for _, path := range manifests {
+		m, err := evidence.ReadManifest(path)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, [2]string{m.Consumer, m.Release})
+	}
+	return list, nil
 }
 
 func (a *app) listReleases(ctx context.Context, m *migrate.Migrator) error {

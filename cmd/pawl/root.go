@@ -43,9 +43,11 @@ type app struct {
 	telemetry *telemetry.Telemetry
 	span      *telemetry.Run
 	// target is the one of many that this is about; empty otherwise.
-	target  string
-	bar     backfillBar
-	words   lastWords
+	target string
+	bar    backfillBar
+	words  lastWords
+	// kube is the Kubernetes API that the command may ask; nil where it is not to be asked.
+	kube    *clusterSource
 	metrics backfillMetrics
 }
 
@@ -112,7 +114,7 @@ DATABASE_URL and the PG… variables of libpq.`,
 		list []*cobra.Command
 	}{
 		{"write", []*cobra.Command{newNewCommand(a), newLintCommand(a), newLSPCommand(a), newExplainCommand(a), newClassifyCommand(a)}},
-		{"run", []*cobra.Command{newMigrateCommand(a), newVerifyCommand(a), newPlanCommand(a), newStatusCommand(a), newLogCommand(a), newAdoptCommand(a), newBackfillCommand(a), newSoftDropCommand(a), newResolveCommand(a), newDoctorCommand(a), newDownCommand(a)}},
+		{"run", []*cobra.Command{newMigrateCommand(a), newVerifyCommand(a), newManifestsCommand(a), newPlanCommand(a), newStatusCommand(a), newLogCommand(a), newAdoptCommand(a), newBackfillCommand(a), newSoftDropCommand(a), newResolveCommand(a), newDoctorCommand(a), newDownCommand(a)}},
 		{"gate", []*cobra.Command{newGateCommand(a), newReleaseCommand(a), newAckCommand(a), newObserveCommand(a), newRefsCommand(a)}},
 	} {
 		for _, c := range group.list {
@@ -362,6 +364,7 @@ func (a *app) migrator(r *runFlags) (*migrate.Migrator, error) {
 	if err != nil {
 		return nil, err
 	}
+	a.kube = cluster
 	roles := map[string][]string{}
 	for name, c := range a.consumers {
 		roles[name] = c.roles

@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/bitvault/pawl/migrate"
+	"github.com/bitvault/pawl/phases/evidence"
 )
 
 // terminationLog is the file that Kubernetes shows as a container's last words.
@@ -67,6 +68,18 @@ func (l *lastWords) String() string {
 		}
 	}
 	return strings.Join(lines, "\n")
+}
+
+// tellings gives the words as Events: one for each held migration, one for all that was applied.
+func (l *lastWords) tellings() []evidence.Telling {
+	var list []evidence.Telling
+	for _, h := range l.held {
+		list = append(list, evidence.Telling{Reason: "MigrationHeld", Message: cut(h, eventLength), Warning: true})
+	}
+	if done := append(append([]string{}, l.applied...), l.aside...); len(done) > 0 {
+		list = append(list, evidence.Telling{Reason: "MigrationsApplied", Message: cut("applied: "+strings.Join(done, ", "), eventLength)})
+	}
+	return list
 }
 
 // leave writes the last words where Kubernetes looks for them: into the file of --termination-log, or in a pod into the

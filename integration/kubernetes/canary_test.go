@@ -57,6 +57,7 @@ func (r release) targets(t *testing.T, variant string) []*unstructured.Unstructu
 apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
 resources: [ROOT/deploy/%s]
+components: [ROOT/deploy/components/events]
 commonAnnotations: {pawl.bitvault.io/consumer: gateway, pawl.bitvault.io/release: %s}
 images: [{name: app-migrations, newName: registry.example.com/gateway, digest: '%s'}]
 `, variant, r.id, sum)), parse(t, fmt.Sprintf(`
@@ -173,6 +174,12 @@ func TestCanary(t *testing.T) {
 	said, code := s.message("pawl-migrate")
 	require.Zero(t, code)
 	require.Contains(t, said, "held: 0002_drop_email.sql")
+
+	events, err := shared.client.CoreV1().Events(s.namespace).List(t.Context(), meta.ListOptions{FieldSelector: "reason=MigrationHeld"})
+	require.NoError(t, err)
+	require.Len(t, events.Items, 1)
+	require.Equal(t, "Job/pawl-migrate", events.Items[0].InvolvedObject.Kind+"/"+events.Items[0].InvolvedObject.Name)
+	require.Contains(t, events.Items[0].Message, "held: 0002_drop_email.sql")
 
 	// Whatever somebody claims of r1, it runs, and an abort would bring it back.
 	require.Zero(t, s.pawl(r2.root, "release", "retire", "gateway", "r1", "--reason", "claimed").code)

@@ -77,6 +77,11 @@ func TestLeastRights(t *testing.T) {
 	}
 	tried := 0
 	for i, rule := range whole.Rules {
+		if slices.Equal(rule.Resources, []string{"events"}) {
+			// Of the component, and not for looking.
+			require.Equal(t, []string{"create"}, rule.Verbs)
+			continue
+		}
 		require.Equal(t, []string{"list"}, rule.Verbs, "listing is all that it takes")
 		for _, resource := range rule.Resources {
 			less := whole.DeepCopy().Rules

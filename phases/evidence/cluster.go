@@ -251,8 +251,23 @@ func lastOf(err error) string {
 func (c *Cluster) OwnDigests(ctx context.Context) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.opts.Timeout)
 	defer cancel()
+	pod, err := c.ownPod(ctx)
+	if err != nil || pod == nil {
+		return nil, err
+	}
+	var digests []string
+	for _, container := range pod.containers(pod.Spec.podSpec) {
+		digests = append(digests, container.Digests...)
+	}
+	slices.Sort(digests)
+	return slices.Compact(digests), nil
+}
+
+// ownPod gives the pod that this process runs in, by the right to list that a look needs anyway; nil where that is not
+// known.
+func (c *Cluster) ownPod(ctx context.Context) (*kubeObject, error) {
 	if c.opts.Pod == "" {
-		return nil, nil
+		return nil, nil //nolint:nilnil // it is not known
 	}
 	kind := looked()[0]
 	namespace := cmp.Or(c.opts.PodNamespace, c.namespaces[0])
@@ -260,22 +275,15 @@ func (c *Cluster) OwnDigests(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, c.explain(kind, namespace, err)
 	}
-	var digests []string
-	for i := range answer.Items {
-		data, err := answer.Items[i].MarshalJSON()
-		if err != nil {
-			return nil, err
-		}
-		o, err := readObject(podKind, data)
-		if err != nil {
-			return nil, err
-		}
-		for _, container := range o.containers(o.Spec.podSpec) {
-			digests = append(digests, container.Digests...)
-		}
+	if len(answer.Items) == 0 {
+		return nil, nil //nolint:nilnil // it is gone already
 	}
-	slices.Sort(digests)
-	return slices.Compact(digests), nil
+	data, err := answer.Items[0].MarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	o, err := readObject(podKind, data)
+	return &o, err
 }
 
 // serverClock keeps the time of the newest answer, by the server's clock.
