@@ -236,12 +236,12 @@ func TestKilledBackend(t *testing.T) {
 				_, err := victim.Migrate(context.Background())
 				done <- err
 			}()
-			const waits = `select exists (select from pg_locks l join pg_stat_activity a using (pid) where a.application_name = 'victim' and not l.granted)`
+			const waits = `select exists (select from pg_locks l join pg_stat_activity a using (pid) where a.datname = current_database() and a.application_name = 'victim' and not l.granted)`
 			require.Eventually(t, func() bool { return pgtest.Value[bool](t, db, waits) }, 20*time.Second, 20*time.Millisecond)
 			if c.remains != "" {
 				require.True(t, pgtest.Value[bool](t, db, c.remains), "something is left half-done")
 			}
-			db.Exec(t, `select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'victim'`)
+			db.Exec(t, `select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name = 'victim'`)
 			var transient *migrate.TransientError
 			require.ErrorAs(t, <-done, &transient)
 			require.NoError(t, old.Rollback(t.Context()))

@@ -122,6 +122,12 @@ func (s *session) dropIndex(ctx context.Context, schema, name string) error {
 	return err
 }
 
+// hurry keeps what is cleaned up after a failure from waiting for others: a run that was told to stop has little time.
+func (s *session) hurry(ctx context.Context) error {
+	_, err := s.conn.Exec(ctx, "set lock_timeout = '1s'")
+	return err
+}
+
 // dropRemains takes the INVALID index of a failed build away at once: it slows writers down, and a unique one even
 // refuses rows. Where that fails too, the next run does it.
 func (m *Migrator) dropRemains(ctx context.Context, s *session, o parse.Outcome) {
@@ -131,7 +137,7 @@ func (m *Migrator) dropRemains(ctx context.Context, s *session, o parse.Outcome)
 	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	state, err := s.index(clean, o)
-	if err == nil && state.exists && !state.valid && !state.building {
+	if err == nil && state.exists && !state.valid && !state.building && s.hurry(clean) == nil {
 		_ = s.dropIndex(clean, state.schema, o.Name)
 	}
 }
@@ -259,7 +265,7 @@ func (m *Migrator) dropLeftovers(ctx context.Context, s *session, o parse.Outcom
 	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	left, err := s.leftovers(clean, o)
-	if err != nil {
+	if err != nil || s.hurry(clean) != nil {
 		return
 	}
 	for _, l := range left {
