@@ -89,7 +89,7 @@ var constraintRules = []Rule{
 		Help:    "Build the index that takes its place first; drop this one in a file that says `-- pawl:phase contract`, which the gate holds while a release that may run names its columns in ON CONFLICT.",
 	},
 	{
-		Name: "lost-dependent", Severity: Warning, Kinds: kinds("drop_dependent"), Contract: true, When: func(o *Op) bool { return o.Phase == phases.Contract },
+		Name: "lost-dependent", Severity: Warning, Kinds: kinds("drop_dependent", "drop_dependent_unique", "drop_dependent_primary_key"), Contract: true, When: func(o *Op) bool { return o.Phase == phases.Contract },
 		Summary: "something that goes along with what is dropped",
 		Message: "{object} goes along with what is dropped here, without being named: what leans on it fails",
 		Help:    "Drop it by its own name first, so that whoever reads the file sees it go.",

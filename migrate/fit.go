@@ -180,14 +180,7 @@ func mayBeMade(u evidence.Misfit, adds []phases.Object, touch map[string]bool) b
 
 // additions gives what the files that are not applied add and touch.
 func (t *todo) additions(version int, live *phases.File) (adds []phases.Object, touch map[string]bool) {
-	catalog := phases.NewCatalog(version)
-	if live != nil {
-		catalog.Assess(live)
-	} else {
-		for _, m := range t.applied {
-			catalog.Assess(m.File())
-		}
-	}
+	catalog := t.catalog(version, live)
 	catalog.Mark()
 	touch = map[string]bool{}
 	for _, m := range t.pending {

@@ -469,7 +469,7 @@ func (m *Migrator) recordDigests(ctx context.Context, s *session, manifests []*e
 // live reads the database's own schema where the applied files do not tell the whole of it: after a git revert, or for
 // a database that was taken over. It gives nil where they do, or where nothing is pending.
 func (s *session) live(ctx context.Context, t *todo, l *Ledger) (*phases.File, error) {
-	if len(t.pending) == 0 || t.told(l) {
+	if len(t.pending) == 0 || t.told(l, s.version) {
 		return nil, nil //nolint:nilnil // no file is needed
 	}
 	text, err := evidence.Schema(ctx, s.conn)

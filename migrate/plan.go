@@ -244,14 +244,27 @@ func short(sum string) string { return sum[:min(12, len(sum))] }
 // judge asks for the gate's decision on one migration.
 type judge func(m *Migration, a *phases.Assessment) gate.Decision
 
-// told reports whether the applied files tell the whole schema: none is missing, and each was run as it is.
-func (t *todo) told(l *Ledger) bool {
+// told reports whether the applied files tell the whole schema: none is missing, each was run as it is, and there is
+// nothing in them that cannot be followed.
+func (t *todo) told(l *Ledger, version int) bool {
 	for _, m := range t.applied {
 		if l.Entries[m.Version].Origin != "migrate" {
 			return false
 		}
 	}
-	return len(t.missing) == 0
+	return len(t.missing) == 0 && !t.catalog(version, nil).Incomplete
+}
+
+// catalog is the schema that the applied files leave, or the live one where it is known.
+func (t *todo) catalog(version int, live *phases.File) *phases.Catalog {
+	if live != nil {
+		return phases.CatalogOf(version, live)
+	}
+	c := phases.NewCatalog(version)
+	for _, m := range t.applied {
+		c.Assess(m.File())
+	}
+	return c
 }
 
 // plan decides for each pending file whether it is applied or held. Decide is called for each that is not held behind another. Live is the
@@ -267,9 +280,7 @@ func (t *todo) plan(l *Ledger, order OutOfOrder, lane Lane, version int, live *p
 		touched[m.Version] = touches(catalog.Assess(m.File()))
 	}
 	if live != nil {
-		catalog = phases.NewCatalog(version)
-		catalog.Assess(live)
-		catalog.Incomplete = catalog.Incomplete || len(live.Problems) > 0
+		catalog = phases.CatalogOf(version, live)
 	}
 	if !t.unseen {
 		catalog.Mark()

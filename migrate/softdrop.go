@@ -343,14 +343,7 @@ func (m *Migrator) watchAside(ctx context.Context, s *session, g *gatekeeper, t 
 // finish asks the gate for the last time before the drop. PostgreSQL has prepared what the releases send with the object
 // out of the way, which settles what preparing can see.
 func (m *Migrator) finish(ctx context.Context, s *session, g *gatekeeper, t *todo, live *phases.File, file *Migration, proofs map[string]gate.Proof) (Step, error) {
-	catalog := phases.NewCatalog(s.version)
-	if live != nil {
-		catalog.Assess(live)
-	} else {
-		for _, f := range t.applied {
-			catalog.Assess(f.File())
-		}
-	}
+	catalog := t.catalog(s.version, live)
 	catalog.Mark()
 	a := catalog.Assess(file.File())
 	if err := g.load(ctx); err != nil {

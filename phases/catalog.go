@@ -191,6 +191,14 @@ func (c *Catalog) Mark() {
 	c.marked, c.mark = true, c.step+1
 }
 
+// CatalogOf is the catalog of a database whose schema is written down in a file, as evidence.Schema does.
+func CatalogOf(version int, schema *File) *Catalog {
+	c := NewCatalog(version)
+	c.Assess(schema)
+	c.Incomplete = c.Incomplete || len(schema.Problems) > 0
+	return c
+}
+
 // fresh reports whether something was made in the same run.
 func (c *Catalog) fresh(born int32) bool { return born >= c.mark }
 

@@ -28,6 +28,8 @@ const (
 	ByParent      EdgeKind = "parent"
 	// ByTrigger is what runs when rows of a table are written: its triggers' functions, its defaults and its checks.
 	ByTrigger EdgeKind = "trigger"
+	// ByPolicy is what the expression of a policy reads, for every use of the table that it guards.
+	ByPolicy EdgeKind = "policy"
 	// ByUse is any other use.
 	ByUse EdgeKind = "use"
 )
@@ -115,8 +117,8 @@ func (c *Catalog) Graph() ([]Node, []Edge) {
 			}
 		}
 		for _, p := range r.open().policies {
-			expression(p.Using, by, ByUse)
-			expression(p.Check, by, ByUse)
+			expression(p.Using, by, ByPolicy)
+			expression(p.Check, by, ByPolicy)
 		}
 	}
 	for k, all := range c.functions {

@@ -331,6 +331,32 @@ func (j *judgement) takes() {
 		}
 	}
 	j.sharpenTakes()
+	if roles := j.losers(); roles != nil {
+		for i := range j.Takes {
+			j.Takes[i].Roles = roles
+		}
+	}
+}
+
+// losers are the roles that an operation on rights is about; nil where everybody may be among them.
+func (j *judgement) losers() []string {
+	var roles []string
+	switch j.Kind {
+	case "revoke":
+		roles = j.Roles
+	case "create_restrictive_policy":
+		roles = j.Policy.Roles
+	case "drop_policy":
+		if j.rel != nil && j.rel.policy(j.On.Name) != nil {
+			roles = j.rel.policy(j.On.Name).Roles
+		}
+	}
+	if slices.ContainsFunc(roles, func(r string) bool {
+		return r == "public" || r == "current_user" || r == "session_user" || r == "current_role"
+	}) {
+		return nil
+	}
+	return roles
 }
 
 // table is the relation that the operation's object belongs to. An index that the catalog does not know may belong to

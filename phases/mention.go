@@ -29,6 +29,9 @@ type Mentions struct {
 	// Owners gives for a name the relations that it can be a column of, by the qualifier before it or the query around
 	// it. A name that is missing may belong to any.
 	Owners map[string][]string
+	// Selects are relations of which rows are read for sure, so that who runs the query needs the right to select: not
+	// every one that is read is among them.
+	Selects []RelationName
 	// Groups is true where a GROUP BY is somewhere in the query.
 	Groups bool
 	// Unparsed is true for text that the parser rejects; Names then holds its identifier tokens and every rule reads
@@ -82,6 +85,13 @@ type Mention struct {
 // all those of the taken object's relation, where they are known: a hole in a statement cannot stand for a relation that
 // lacks a column which the statement names.
 func (m *Mentions) Meets(take Take, reach []Reached, columns ...string) Mention {
+	if take.Holders != nil && !m.runBy(take.Holders) {
+		// None of the roles could run the statement before. A function that it sets off may run as one of them.
+		reach = slices.DeleteFunc(slices.Clone(reach), func(r Reached) bool { return !r.Inside })
+		if !m.reaches(reach) {
+			return Mention{}
+		}
+	}
 	if take.Certainty == Fails && take.Uses&Omit == 0 {
 		reach = slices.DeleteFunc(slices.Clone(reach), func(r Reached) bool { return r.View })
 	}
@@ -93,6 +103,19 @@ func (m *Mentions) Meets(take Take, reach []Reached, columns ...string) Mention 
 		found.Inside = m.reaches(slices.DeleteFunc(slices.Clone(reach), func(r Reached) bool { return !r.Inside }))
 	}
 	return found
+}
+
+// runBy reports whether one of the holders may run the statement, as far as its text tells.
+func (m *Mentions) runBy(h *Holders) bool {
+	if m.Unparsed || m.Among != nil {
+		return true
+	}
+	for _, r := range m.Relations {
+		if need := r.Uses & (Insert | Update | Delete); need != 0 && !isPattern(r.Name) && !h.may(r.Schema, r.Name, need) {
+			return false
+		}
+	}
+	return !slices.ContainsFunc(m.Selects, func(r RelationName) bool { return !isPattern(r.Name) && !h.may(r.Schema, r.Name, Read) })
 }
 
 // meetsHoles tells what a statement meets for sure from what it meets by its holes alone.
@@ -272,7 +295,7 @@ func (m *Mentions) relationMeets(take Take, reach []Reached) Mention {
 		return Mention{Uses: uses & (Read | Call), Named: true}
 	}
 	if m.reaches(reach) {
-		return Mention{Uses: uses}
+		return Mention{Uses: m.arriving(reach) & uses}
 	}
 	return Mention{}
 }
@@ -426,6 +449,9 @@ func (m *Mentions) arriving(reach []Reached) Use {
 				uses &^= Omit | Insert
 			default:
 				uses &^= Omit | Insert | Update
+			}
+			if made&Conflict == 0 {
+				uses &^= Conflict
 			}
 		}
 		found |= uses

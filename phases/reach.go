@@ -377,8 +377,11 @@ func (j *judgement) dropsWithColumn() {
 			continue
 		}
 		kind := Kind("drop_dependent_quietly")
-		if k.Type == UniqueConstraint || k.Type == PrimaryKeyConstraint || k.Type == ExclusionConstraint {
-			kind = "drop_dependent"
+		switch k.Type {
+		case PrimaryKeyConstraint:
+			kind = "drop_dependent_primary_key"
+		case UniqueConstraint, ExclusionConstraint:
+			kind = "drop_dependent_unique"
 		}
 		if k.Type == ForeignKeyConstraint {
 			j.lock(k.ref, AccessExclusive)
@@ -394,7 +397,7 @@ func (j *judgement) dropsWithColumn() {
 		if i.constraint == nil && i.mentions(name) {
 			kind := Kind("drop_dependent_quietly")
 			if i.Unique {
-				kind = "drop_dependent"
+				kind = "drop_dependent_unique"
 			}
 			j.along(kind, Object{Kind: Index, Schema: r.schema, Relation: i.Name})
 		}
@@ -610,7 +613,7 @@ func (j *judgement) functionUsers() {
 			if uses(i.Where) || slices.ContainsFunc(i.Expressions, uses) {
 				found = true
 				if i.Unique {
-					j.along("drop_dependent", Object{Kind: Index, Schema: r.schema, Relation: i.Name})
+					j.along("drop_dependent_unique", Object{Kind: Index, Schema: r.schema, Relation: i.Name})
 				}
 			}
 		}

@@ -9,6 +9,11 @@ import (
 // leaves out a column without a default fails for sure once NULL is refused, and one that leaves out a column with a
 // default works as before.
 func (j *judgement) sharpenTakes() {
+	switch j.Kind {
+	case "drop_unique_index", "drop_unique_index_concurrently", "drop_unique", "drop_primary_key", "drop_dependent_unique", "drop_dependent_primary_key":
+		j.takeUnique()
+		return
+	}
 	if !j.c.known() {
 		return
 	}
@@ -22,9 +27,6 @@ func (j *judgement) sharpenTakes() {
 			}
 			j.Takes = append(j.Takes, Take{Object: t.Object, Uses: uses, Certainty: ValuesDecide})
 		}
-		return
-	case "drop_unique_index", "drop_unique_index_concurrently", "drop_unique", "drop_primary_key":
-		j.takeUnique()
 		return
 	case "create_publication", "add_publication_table", "set_publication_tables", "publish_updates":
 		j.takeUnkeyed()
@@ -286,6 +288,9 @@ func (j *judgement) takeUnique() {
 // uniqueColumns are those of the unique index or constraint that goes; nil where it has expressions or covers a part of
 // the rows only, or is not known.
 func (j *judgement) uniqueColumns() []string {
+	if !j.c.known() {
+		return nil
+	}
 	if j.On.Kind == Index {
 		if i := j.c.index(j.On); i != nil && len(i.Expressions) == 0 && i.Where == nil {
 			return i.Columns

@@ -36,6 +36,8 @@ const (
 
 	// AnyUse is every use. To leave a column out is not to use it, so Omit is not part of it.
 	AnyUse = Read | Insert | Update | Delete | Star | Conflict | Call | Value
+	// Selects are the uses that a query that only reads can make.
+	Selects = Read | Star | Call | Value
 	// Writes are the uses that put rows into a table or change them.
 	Writes = Insert | Omit | Update
 )
@@ -131,6 +133,34 @@ type Take struct {
 	// Only narrows a take: of a schema, only what qualifies its name is affected, for no search path has it; of a
 	// constraint, only what names it; of phases.Alone, no other relation has a column of that name.
 	Only bool `json:"-"`
+	// Roles are those that lose by it, as with a right that is revoked; nil for everybody. Holders is what they could do
+	// before; nil where that is not known, and then every statement may be theirs.
+	Roles   []string `json:"-"`
+	Holders *Holders `json:"-"`
+}
+
+// Holders is what a group of roles may do with the relations of a database: all that one of them may.
+type Holders struct {
+	// May has an entry for each relation: the uses that a right is held for, on one column at least.
+	May map[RelationName]Use
+}
+
+// RelationName is the name of a relation in a schema.
+type RelationName struct{ Schema, Name string }
+
+// may reports whether a statement that needs the uses of a relation can be run; a relation that is not known can.
+func (h *Holders) may(schema, name string, uses Use) bool {
+	known := false
+	for r, held := range h.May {
+		if r.Name != name || schema != "" && r.Schema != schema {
+			continue
+		}
+		known = true
+		if held&uses == uses {
+			return true
+		}
+	}
+	return !known
 }
 
 // Reached is an object through which code gets at another one without naming it.

@@ -263,6 +263,10 @@ func (a *app) gateOffline(ctx context.Context, r *runFlags, o offline) (list []m
 			}
 		}
 	}
+	catalog, err = judge.followed(ctx, catalog, o.pgVersion)
+	if err != nil {
+		return nil, err
+	}
 	catalog.Mark()
 	if judge != nil {
 		if err := judge.know(ctx, e.Releases); err != nil {
@@ -275,8 +279,14 @@ func (a *app) gateOffline(ctx context.Context, r *runFlags, o offline) (list []m
 		assessment := catalog.Assess(m.File())
 		change := migrate.ChangeOf(assessment)
 		if judge != nil {
+			if err := evidence.Confine(ctx, judge.conn, &change); err != nil {
+				return nil, err
+			}
 			e.Proofs, reach, err = judge.apply(ctx, m.File())
 			if err != nil {
+				return nil, err
+			}
+			if catalog, err = judge.followed(ctx, catalog, o.pgVersion); err != nil {
 				return nil, err
 			}
 			for _, list := range [][]gate.Taken{change.Takes, change.Adds} {

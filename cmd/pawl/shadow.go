@@ -15,6 +15,7 @@ import (
 	"github.com/bitvault/pawl/phases"
 	"github.com/bitvault/pawl/phases/evidence"
 	"github.com/bitvault/pawl/phases/gate"
+	"github.com/bitvault/pawl/phases/parse"
 )
 
 // shadow is a throwaway database that goes through the migrations one by one, so that PostgreSQL itself can be asked
@@ -153,6 +154,19 @@ func (s *shadow) fail(st phases.Statement) {
 
 // proves reports whether what the shadow says of a taken object can be relied on.
 func (s *shadow) proves(o phases.Object) bool { return !s.failed[""] && !s.failed[o.Relation] }
+
+// followed is the catalog itself, or, where that could not follow a statement, the shadow's own schema: the statement ran
+// there. The nil shadow, and one that could not replay everything, know no better.
+func (s *shadow) followed(ctx context.Context, c *phases.Catalog, version int) (*phases.Catalog, error) {
+	if s == nil || !c.Incomplete || len(s.failed) > 0 {
+		return c, nil
+	}
+	text, err := evidence.Schema(ctx, s.conn)
+	if err != nil {
+		return nil, fmt.Errorf("ask the shadow: %w", err)
+	}
+	return phases.CatalogOf(version, parse.File("the shadow's schema", []byte(text))), nil
+}
 
 // tidy ends a transaction that a file left open, and takes its settings back.
 func (s *shadow) tidy(ctx context.Context) {

@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -80,7 +81,7 @@ union select d.refobjid::bigint, a.adrelid::bigint, 'trigger' from pg_depend d j
 where d.classid = 'pg_attrdef'::regclass and d.refclassid in ('pg_proc'::regclass, 'pg_class'::regclass) and d.refobjid <> a.adrelid
 union select d.refobjid::bigint, c.conrelid::bigint, 'trigger' from pg_depend d join pg_constraint c on c.oid = d.objid
 where d.classid = 'pg_constraint'::regclass and d.refclassid = 'pg_proc'::regclass and c.conrelid <> 0
-union select d.refobjid::bigint, p.polrelid::bigint, 'use' from pg_depend d join pg_policy p on p.oid = d.objid
+union select d.refobjid::bigint, p.polrelid::bigint, 'policy' from pg_depend d join pg_policy p on p.oid = d.objid
 where d.classid = 'pg_policy'::regclass and d.refclassid in ('pg_proc'::regclass, 'pg_class'::regclass) and d.refobjid <> p.polrelid
 union select d.refobjid::bigint, d.objid::bigint, 'use' from pg_depend d
 where d.classid = 'pg_proc'::regclass and d.refclassid in ('pg_class'::regclass, 'pg_proc'::regclass)`
@@ -240,6 +241,13 @@ func (w *walk) from(i int) {
 			next.Writes = true
 		case phases.ByView:
 			next.View = !next.Inside
+		case phases.ByPolicy:
+			if !next.Inside {
+				// The policy's expression selects; it writes nothing and has no conflict target.
+				if next.Uses = cmp.Or(next.Uses, phases.AnyUse) & phases.Selects; next.Uses == 0 {
+					continue
+				}
+			}
 		}
 		w.visit(way.through, next)
 	}
@@ -267,7 +275,7 @@ func (w *walk) body(i int) (phases.Use, bool) {
 		return 0, false
 	}
 	uses, ok := w.mentioned(o, w.take)
-	if w.take.Object.Kind != phases.Column || w.take.Uses == phases.Alone {
+	if w.take.Object.Kind != phases.Column {
 		return uses, ok
 	}
 	for _, way := range w.r.by[i] {
@@ -275,8 +283,11 @@ func (w *walk) body(i int) (phases.Use, bool) {
 			continue
 		}
 		for _, q := range o.body().Queries {
-			if q.Names[w.take.Object.Column] {
+			switch {
+			case w.take.Uses != phases.Alone && q.Names[w.take.Object.Column]:
 				return 0, true
+			case w.take.Uses == phases.Alone && slices.ContainsFunc(q.Spread, func(s string) bool { return s == "new" || s == "old" }):
+				return phases.Alone, true
 			}
 		}
 	}

@@ -41,7 +41,7 @@ func TestPhases(t *testing.T) {
 		"a function that nobody knows":  {"SELECT nosuch()", phases.Unknown, false, "select_nothing call_unknown"},
 		"a function that drops":         {"CREATE FUNCTION f() RETURNS void LANGUAGE sql AS 'ALTER TABLE users DROP COLUMN name'; SELECT f()", phases.Contract, true, "create_function select_nothing drop_column"},
 		"a function that is only made":  {"CREATE FUNCTION f() RETURNS void LANGUAGE sql AS 'ALTER TABLE users DROP COLUMN name'", phases.Expand, false, "create_function"},
-		"a dropped column's companions": {"ALTER TABLE users DROP COLUMN email", phases.Contract, false, "drop_column drop_dependent"},
+		"a dropped column's companions": {"ALTER TABLE users DROP COLUMN email", phases.Contract, false, "drop_column drop_dependent_unique"},
 		"a wider varchar":               {"ALTER TABLE users ALTER email TYPE varchar(200)", phases.Expand, false, "alter_column_type_widening"},
 		"a narrower varchar":            {"ALTER TABLE users ALTER email TYPE varchar(50)", phases.Contract, false, "alter_column_type"},
 		"an asserted contract":          {"-- pawl:phase contract\nCREATE TABLE n (a int)", phases.Contract, false, ""},

@@ -60,6 +60,8 @@ type plpgsql struct {
 	ops []phases.Operation
 	// nesting counts the open IF, CASE, LOOP and exception handlers, in which a statement may or may not run.
 	nesting int
+	// vars are the block's variables, read when the first EXECUTE is met.
+	vars variables
 }
 
 // operations reads the whole body.
@@ -332,18 +334,33 @@ func (p *plpgsql) execute(rest string) {
 			return
 		}
 	}
-	if text, ok := constantText(head); ok {
+	if p.vars == nil {
+		p.vars = variablesOf(p.src)
+	}
+	values := p.vars.executed(head)
+	if len(values) > 1 {
+		p.nesting++
+		defer func() { p.nesting-- }()
+	}
+	for _, value := range values {
+		p.executed(value)
+	}
+}
+
+// executed is one of the expressions that EXECUTE may run.
+func (p *plpgsql) executed(expression string) {
+	if text, ok := constantText(expression); ok {
 		p.add(p.sqlBody(text))
 		return
 	}
-	if text, ok := likelyText(head); ok {
+	if text, ok := likelyText(expression, p.vars); ok {
 		if ops := p.sqlBody(text); onlyMakes(ops) {
 			p.add(ops)
 			return
 		}
 	}
 	op := p.make(phases.Opaque, phases.Object{})
-	op.Text, op.Flags = head, phases.Dynamic
+	op.Text, op.Flags = expression, phases.Dynamic
 	p.add([]phases.Operation{op})
 }
 
@@ -362,15 +379,11 @@ func onlyMakes(ops []phases.Operation) bool {
 // constantText works out an expression that comes to the same text whenever it runs: constants joined by ||, and
 // format, quote_ident and quote_literal of constants.
 func constantText(expression string) (string, bool) {
-	tree, err := parseTree("select " + expression)
-	if err != nil || len(tree.Stmts) != 1 {
+	n := valueOf(expression)
+	if n == nil {
 		return "", false
 	}
-	targets := tree.Stmts[0].Stmt.GetSelectStmt().GetTargetList()
-	if len(targets) != 1 {
-		return "", false
-	}
-	return constantValue(targets[0].GetResTarget().GetVal())
+	return constantValue(n)
 }
 
 func constantValue(n *pg.Node) (string, bool) {

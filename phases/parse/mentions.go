@@ -22,7 +22,7 @@ func mentions(text string, counted bool) *phases.Mentions {
 		return tokenMentions(text)
 	}
 	w := mentionWalk{
-		counted:  counted,
+		places:   map[any]place{},
 		out:      &phases.Mentions{Names: map[string]bool{}},
 		relation: map[relationName]int{},
 		denotes:  map[string][]string{},
@@ -31,12 +31,15 @@ func mentions(text string, counted bool) *phases.Mentions {
 		spread:   map[string]bool{},
 
 		spreading: map[*pg_query.ColumnRef]bool{},
+		counting:  map[*pg_query.ColumnRef]bool{},
 
 		owners:   map[string]map[string]bool{},
 		anywhere: map[string]bool{},
+		with:     map[string]bool{},
 	}
 	for _, s := range tree.Stmts {
 		if s.Stmt != nil {
+			w.top(s.Stmt, place{counts: counted})
 			w.walk(s.Stmt.ProtoReflect())
 		}
 	}
@@ -56,18 +59,23 @@ type mentionWalk struct {
 	denotes map[string][]string
 	// typed are the relations whose row type is named: a name anywhere may be of theirs.
 	typed map[string]bool
-	// stars are the relations of which all columns are used, spread those of them under a star proper, counted is set by a
-	// place where the number of columns counts; owners are the relations that each name may be a column of,
-	// and anywhere the names that may be a column of any.
-	stars   map[string]bool
-	spread  map[string]bool
-	counted bool
+	// stars are the relations of which all columns are used, spread those of them under a star whose columns come to a
+	// place where their number counts; owners are the relations that each name may be a column of, and anywhere the names
+	// that may be a column of any.
+	stars  map[string]bool
+	spread map[string]bool
+	// places tell where the columns of a query, or of a statement's RETURNING, go; those of any other query are counted.
+	places map[any]place
 	// spreading are the column references in places where a star is so many columns.
 	spreading map[*pg_query.ColumnRef]bool
+	counting  map[*pg_query.ColumnRef]bool
 	owners    map[string]map[string]bool
 	anywhere  map[string]bool
 	// references are the column references that need all aliases to be known.
 	references []reference
+	// selects are relations that are read for sure, unless the name is one of with, the names that WITH gives.
+	selects []phases.RelationName
+	with    map[string]bool
 }
 
 // level is a query or a statement that writes: what it names without a qualifier is of its own relations or of those
@@ -75,6 +83,17 @@ type mentionWalk struct {
 type level struct {
 	relations []string
 	up        *level
+	// derived are the aliases of subqueries and functions among what it reads, and place is where its columns go.
+	derived []string
+	place   place
+}
+
+// place is where columns go: where their number counts, as in what INSERT takes or beside the other side of a UNION, or
+// into something that is read by a name.
+type place struct {
+	counts bool
+	name   string
+	named  bool
 }
 
 func (l *level) all() []string {
@@ -89,8 +108,9 @@ func (l *level) all() []string {
 type reference struct {
 	parts []string
 	level *level
-	// spread is true for a star that stands for so many columns, and not for a row.
-	spread bool
+	// spread is true for a star that stands for so many columns, and not for a row; counts is true where it stands itself
+	// where their number counts.
+	spread, counts bool
 }
 
 // column notes a name that may be of a column of the level's relations.
@@ -112,6 +132,30 @@ func (w *mentionWalk) own(name string, relations []string) {
 	}
 }
 
+// top notes where the columns of a statement go that is not part of another one.
+func (w *mentionWalk) top(n *pg_query.Node, at place) {
+	switch s := n.GetNode().(type) {
+	case *pg_query.Node_SelectStmt:
+		w.places[s.SelectStmt] = at
+	case *pg_query.Node_InsertStmt:
+		w.places[s.InsertStmt] = at
+	case *pg_query.Node_UpdateStmt:
+		w.places[s.UpdateStmt] = at
+	case *pg_query.Node_DeleteStmt:
+		w.places[s.DeleteStmt] = at
+	case *pg_query.Node_MergeStmt:
+		w.places[s.MergeStmt] = at
+	case *pg_query.Node_CreateTableAsStmt:
+		w.top(s.CreateTableAsStmt.Query, at)
+	case *pg_query.Node_DeclareCursorStmt:
+		w.top(s.DeclareCursorStmt.Query, at)
+	case *pg_query.Node_ExplainStmt:
+		w.top(s.ExplainStmt.Query, at)
+	case *pg_query.Node_CopyStmt:
+		w.top(s.CopyStmt.Query, at)
+	}
+}
+
 // spreadsAt notes that a star in this place is so many columns.
 func (w *mentionWalk) spreadsAt(n *pg_query.Node) {
 	c := n.GetColumnRef()
@@ -123,9 +167,11 @@ func (w *mentionWalk) spreadsAt(n *pg_query.Node) {
 	}
 }
 
-func (w *mentionWalk) spreads(relations []string) {
-	for _, r := range relations {
-		w.spread[r] = true
+// countsAt notes that a star in this place is so many columns, of which the number counts.
+func (w *mentionWalk) countsAt(n *pg_query.Node) {
+	w.spreadsAt(n)
+	if c := n.GetColumnRef(); c != nil {
+		w.counting[c] = true
 	}
 }
 
@@ -135,9 +181,13 @@ func (w *mentionWalk) star(relations []string) {
 	}
 }
 
-// within visits a statement's message in a level of its own.
-func (w *mentionWalk) within(relations []string, visit func()) {
-	w.level = &level{relations, w.level}
+// within visits a statement in a level of its own. From is what it reads.
+func (w *mentionWalk) within(statement any, relations []string, from []*pg_query.Node, visit func()) {
+	at, known := w.places[statement]
+	if !known {
+		at.counts = true
+	}
+	w.level = &level{relations: relations, up: w.level, derived: derivedIn(from), place: at}
 	visit()
 	w.level = w.level.up
 }
@@ -150,6 +200,7 @@ func (w *mentionWalk) relationsIn(list []*pg_query.Node) []string {
 		switch f := n.GetNode().(type) {
 		case *pg_query.Node_RangeVar:
 			out = append(out, w.alias(f.RangeVar))
+			w.selects = append(w.selects, phases.RelationName{Schema: f.RangeVar.Schemaname, Name: f.RangeVar.Relname})
 		case *pg_query.Node_JoinExpr:
 			inner := w.relationsIn([]*pg_query.Node{f.JoinExpr.Larg, f.JoinExpr.Rarg})
 			for _, a := range []*pg_query.Alias{f.JoinExpr.Alias, f.JoinExpr.JoinUsingAlias} {
@@ -172,6 +223,29 @@ func (w *mentionWalk) relationsIn(list []*pg_query.Node) []string {
 			w.derived(f.RangeFunction.Alias)
 		case *pg_query.Node_RangeTableFunc:
 			w.derived(f.RangeTableFunc.Alias)
+		}
+	}
+	return out
+}
+
+// derivedIn lists the aliases of subqueries and functions in FROM entries; "" for one without.
+func derivedIn(list []*pg_query.Node) []string {
+	var out []string
+	for _, n := range list {
+		switch f := n.GetNode().(type) {
+		case *pg_query.Node_JoinExpr:
+			out = append(out, derivedIn([]*pg_query.Node{f.JoinExpr.Larg, f.JoinExpr.Rarg})...)
+			for _, a := range []*pg_query.Alias{f.JoinExpr.Alias, f.JoinExpr.JoinUsingAlias} {
+				if a != nil {
+					out = append(out, a.Aliasname)
+				}
+			}
+		case *pg_query.Node_RangeSubselect:
+			out = append(out, f.RangeSubselect.Alias.GetAliasname())
+		case *pg_query.Node_RangeFunction:
+			out = append(out, f.RangeFunction.Alias.GetAliasname())
+		case *pg_query.Node_RangeTableFunc:
+			out = append(out, f.RangeTableFunc.Alias.GetAliasname())
 		}
 	}
 	return out
@@ -216,13 +290,21 @@ func (w *mentionWalk) walk(m protoreflect.Message) {
 			w.mention(node.Relation.Schemaname, node.Relation.Relname, phases.Update, targetNames(node.TargetList))
 			w.assigned(node.TargetList)
 		}
-		w.within(w.target(node.Relation, node.FromClause), func() { w.children(m, "") })
+		w.within(node, w.target(node.Relation, node.FromClause), node.FromClause, func() {
+			w.returned(node.ReturningList)
+			w.ownRows(node.Relation, node.FromClause, node.WhereClause, node.ReturningList)
+			w.children(m, "")
+		})
 		return
 	case *pg_query.DeleteStmt:
 		if node.Relation != nil {
 			w.mention(node.Relation.Schemaname, node.Relation.Relname, phases.Delete, nil)
 		}
-		w.within(w.target(node.Relation, node.UsingClause), func() { w.children(m, "") })
+		w.within(node, w.target(node.Relation, node.UsingClause), node.UsingClause, func() {
+			w.returned(node.ReturningList)
+			w.ownRows(node.Relation, node.UsingClause, node.WhereClause, node.ReturningList)
+			w.children(m, "")
+		})
 		return
 	case *pg_query.TruncateStmt:
 		for _, n := range node.Relations {
@@ -231,7 +313,8 @@ func (w *mentionWalk) walk(m protoreflect.Message) {
 			}
 		}
 	case *pg_query.MergeStmt:
-		w.within(w.target(node.Relation, []*pg_query.Node{node.SourceRelation}), func() {
+		source := []*pg_query.Node{node.SourceRelation}
+		w.within(node, w.target(node.Relation, source), source, func() {
 			w.merge(node)
 			w.children(m, "")
 		})
@@ -240,16 +323,23 @@ func (w *mentionWalk) walk(m protoreflect.Message) {
 		if len(node.GroupClause) > 0 {
 			w.out.Groups = true
 		}
-		w.counted = w.counted || node.Op != pg_query.SetOperation_SETOP_NONE
-		w.within(w.relationsIn(node.FromClause), func() { w.outputNames(node) })
+		for _, row := range node.ValuesLists {
+			for _, n := range row.GetList().GetItems() {
+				w.countsAt(n)
+			}
+		}
+		w.within(node, w.relationsIn(node.FromClause), node.FromClause, func() { w.outputNames(node) })
 		return
+	case *pg_query.RangeSubselect:
+		w.top(node.Subquery, place{name: node.Alias.GetAliasname(), named: true})
 	case *pg_query.RowExpr:
 		for _, n := range node.Args {
-			w.spreadsAt(n)
+			w.countsAt(n)
 		}
-		w.counted = true
 	case *pg_query.SubLink:
-		w.counted = w.counted || node.SubLinkType != pg_query.SubLinkType_EXISTS_SUBLINK
+		if node.SubLinkType == pg_query.SubLinkType_EXISTS_SUBLINK {
+			w.top(node.Subselect, place{})
+		}
 	case *pg_query.ColumnRef:
 		w.columnRef(node)
 		return
@@ -261,6 +351,8 @@ func (w *mentionWalk) walk(m protoreflect.Message) {
 		}
 		return
 	case *pg_query.CommonTableExpr:
+		w.top(node.Ctequery, place{name: node.Ctename, named: true})
+		w.with[node.Ctename] = true
 		w.derived(&pg_query.Alias{Aliasname: node.Ctename})
 		w.children(m, "aliascolnames")
 		return
@@ -424,7 +516,9 @@ func (w *mentionWalk) insert(s *pg_query.InsertStmt) {
 		}
 	}
 	relations := w.target(s.Relation, nil)
-	w.within(relations, func() {
+	w.within(s, relations, nil, func() {
+		w.returned(s.ReturningList)
+		w.ownRows(s.Relation, nil, nil, s.ReturningList)
 		if c := s.OnConflictClause; c != nil {
 			if columns, target := conflictTarget(c); target {
 				w.mention(s.Relation.Schemaname, s.Relation.Relname, phases.Conflict, columns)
@@ -439,7 +533,6 @@ func (w *mentionWalk) insert(s *pg_query.InsertStmt) {
 	})
 	// What is inserted cannot name the relation that it goes to.
 	if s.SelectStmt != nil {
-		w.counted = w.counted || len(s.SelectStmt.GetSelectStmt().GetValuesLists()) == 0
 		w.walk(s.SelectStmt.ProtoReflect())
 	}
 }
@@ -488,6 +581,9 @@ func (w *mentionWalk) merge(s *pg_query.MergeStmt) {
 			}
 			w.mention(s.Relation.Schemaname, s.Relation.Relname, uses, columns)
 			defaults(&w.out.Relations[len(w.out.Relations)-1], columns, when.Values)
+			for _, n := range when.Values {
+				w.countsAt(n)
+			}
 		case pg_query.CmdType_CMD_UPDATE:
 			w.mention(s.Relation.Schemaname, s.Relation.Relname, phases.Update, columns)
 			w.assigned(when.TargetList)
@@ -509,7 +605,7 @@ func (w *mentionWalk) columnRef(c *pg_query.ColumnRef) {
 		}
 	}
 	if len(parts) > 0 {
-		w.references = append(w.references, reference{parts, w.level, w.spreading[c]})
+		w.references = append(w.references, reference{parts, w.level, w.spreading[c], w.counting[c]})
 	}
 }
 
@@ -541,8 +637,77 @@ func (w *mentionWalk) finish() {
 		w.star(typed)
 	}
 	w.out.Stars = slices.Sorted(maps.Keys(w.stars))
-	if w.counted {
-		w.out.Spread = slices.Sorted(maps.Keys(w.spread))
+	w.out.Selects = slices.DeleteFunc(w.selects, func(r phases.RelationName) bool { return r.Schema == "" && w.with[r.Name] })
+	w.spreads()
+	w.out.Spread = slices.Sorted(maps.Keys(w.spread))
+}
+
+// spreads finds the relations of which a star's columns come to a place where their number counts, by way of subqueries
+// and WITH too. An alias that stands for several things in one text stands for all of them.
+func (w *mentionWalk) spreads() {
+	for before := -1; before < len(w.spread); {
+		before = len(w.spread)
+		for _, r := range w.references {
+			last := len(r.parts) - 1
+			if !r.spread || r.parts[last] != "" {
+				continue
+			}
+			l := r.level
+			if !r.counts && l != nil && !l.place.counts && !(l.place.named && w.spread[l.place.name]) {
+				continue
+			}
+			if last > 0 {
+				// NEW and OLD of a trigger are no alias, and stand for themselves.
+				w.spread[r.parts[last-1]] = true
+				for _, name := range w.denotes[r.parts[last-1]] {
+					w.spread[name] = true
+				}
+			} else if l != nil {
+				for _, name := range slices.Concat(l.relations, l.derived) {
+					w.spread[name] = true
+				}
+			}
+		}
+	}
+}
+
+// ownRows notes a relation that a statement writes and of which it reads columns too, in its WHERE or in RETURNING.
+func (w *mentionWalk) ownRows(r *pg_query.RangeVar, others []*pg_query.Node, where *pg_query.Node, returning []*pg_query.Node) {
+	if r == nil {
+		return
+	}
+	called := r.Relname
+	if r.Alias != nil {
+		called = r.Alias.Aliasname
+	}
+	var own func(n *pg_query.Node) bool
+	own = func(n *pg_query.Node) bool {
+		switch e := n.GetNode().(type) {
+		case *pg_query.Node_ColumnRef:
+			names := words(e.ColumnRef.Fields)
+			return len(names) == 2 && names[0] == called || len(e.ColumnRef.Fields) == 1 && len(others) == 0
+		case *pg_query.Node_AExpr:
+			return own(e.AExpr.Lexpr) || own(e.AExpr.Rexpr)
+		case *pg_query.Node_BoolExpr:
+			return slices.ContainsFunc(e.BoolExpr.Args, own)
+		case *pg_query.Node_NullTest:
+			return own(e.NullTest.Arg)
+		case *pg_query.Node_TypeCast:
+			return own(e.TypeCast.Arg)
+		case *pg_query.Node_ResTarget:
+			return own(e.ResTarget.Val)
+		}
+		return false
+	}
+	if own(where) || slices.ContainsFunc(returning, own) {
+		w.selects = append(w.selects, phases.RelationName{Schema: r.Schemaname, Name: r.Relname})
+	}
+}
+
+// returned notes the stars in a RETURNING list.
+func (w *mentionWalk) returned(list []*pg_query.Node) {
+	for _, n := range list {
+		w.spreadsAt(n.GetResTarget().GetVal())
 	}
 }
 
@@ -557,9 +722,6 @@ func (w *mentionWalk) resolve(r reference) {
 			w.out.Star = w.out.Star || name == ""
 		case name == "":
 			w.star(r.level.relations)
-			if r.spread {
-				w.spreads(r.level.relations)
-			}
 			w.star(slices.Collect(maps.Keys(w.typed)))
 		default:
 			w.own(name, around)
@@ -579,9 +741,6 @@ func (w *mentionWalk) resolve(r reference) {
 		w.own(qualifier, around)
 	case name == "":
 		w.star(relations)
-		if r.spread {
-			w.spreads(relations)
-		}
 	default:
 		w.own(name, relations)
 		if rowFunctions[name] {

@@ -74,13 +74,22 @@ func plpgsqlRoutine(definition string) Routine {
 	if err != nil || json.Unmarshal([]byte(text), &tree) != nil {
 		return Routine{Queries: []*phases.Mentions{tokenMentions(definition)}, Dynamic: strings.Contains(strings.ToLower(definition), "execute")}
 	}
-	var r Routine
+	r := routineReader{definition: definition}
 	r.visit(tree)
-	return r
+	return r.Routine
+}
+
+// routineReader collects what a PL/pgSQL function mentions.
+type routineReader struct {
+	Routine
+	definition string
+	vars       variables
+	// returning is true within RETURN QUERY.
+	returning bool
 }
 
 // visit collects every embedded query of a PL/pgSQL tree, wherever it stands.
-func (r *Routine) visit(node any) {
+func (r *routineReader) visit(node any) {
 	switch n := node.(type) {
 	case []any:
 		for _, v := range n {
@@ -95,9 +104,20 @@ func (r *Routine) visit(node any) {
 				}
 			case "dynquery":
 				r.executed(v)
+			case "PLpgSQL_stmt_return_query":
+				r.returning = true
+				r.visit(v)
+				r.returning = false
+				continue
 			case "query":
 				if text, ok := v.(string); ok {
-					r.Queries = append(r.Queries, embedded(text))
+					q := embedded(text)
+					if r.returning {
+						// RETURN QUERY gives so many columns as the function returns.
+						q = mentions(text, true)
+						q.Spread = slices.DeleteFunc(q.Spread, func(s string) bool { return s == r.row() })
+					}
+					r.Queries = append(r.Queries, q)
 					continue
 				}
 			}
@@ -107,26 +127,55 @@ func (r *Routine) visit(node any) {
 }
 
 // executed reads the expression whose text is run as a statement: what is known of it is a template.
-func (r *Routine) executed(node any) {
+func (r *routineReader) executed(node any) {
 	outer, _ := node.(map[string]any)
 	inner, _ := outer["PLpgSQL_expr"].(map[string]any)
 	expression, _ := inner["query"].(string)
-	parts, holes, ok := assembled(expression)
-	if !ok {
-		if m := upkeep(expression); m != nil {
+	if r.vars == nil {
+		r.vars = variablesOf(bodyOf(r.definition))
+	}
+	for _, e := range r.vars.executed(expression) {
+		if parts, holes, ok := assembled(e, r.vars); ok {
+			r.Queries = append(r.Queries, Template(parts, holes))
+		} else if m := upkeep(e, r.vars); m != nil {
 			r.Queries = append(r.Queries, m)
 		} else {
 			r.Dynamic = true
 		}
-		return
 	}
-	r.Queries = append(r.Queries, Template(parts, holes))
+}
+
+// row is the type of the rows that the function returns, which may be that of a table.
+func (r *routineReader) row() string {
+	tree, err := parseTree(r.definition)
+	if err != nil || len(tree.Stmts) != 1 {
+		return ""
+	}
+	names := stringValues(tree.Stmts[0].Stmt.GetCreateFunctionStmt().GetReturnType().GetNames())
+	if len(names) == 0 {
+		return ""
+	}
+	return names[len(names)-1]
+}
+
+// bodyOf is the text of a function's body; empty where there is none.
+func bodyOf(definition string) string {
+	tree, err := parseTree(definition)
+	if err != nil || len(tree.Stmts) != 1 {
+		return ""
+	}
+	for _, o := range tree.Stmts[0].Stmt.GetCreateFunctionStmt().GetOptions() {
+		if e := o.GetDefElem(); e.GetDefname() == "as" {
+			return strings.Join(stringValues(e.Arg.GetList().GetItems()), "")
+		}
+	}
+	return ""
 }
 
 // upkeep reads a statement that begins as one that defines something: it neither reads nor writes rows, so that it can
 // meet only what is named in its known words, and any relation as a whole. Nil stands for other statements.
-func upkeep(expression string) *phases.Mentions {
-	a, ok := assemble(expression, true)
+func upkeep(expression string, vars variables) *phases.Mentions {
+	a, ok := assemble(expression, assembly{loose: true, vars: vars})
 	if !ok {
 		return nil
 	}
