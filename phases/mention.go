@@ -85,7 +85,7 @@ type Mention struct {
 // all those of the taken object's relation, where they are known: a hole in a statement cannot stand for a relation that
 // lacks a column which the statement names.
 func (m *Mentions) Meets(take Take, reach []Reached, columns ...string) Mention {
-	if take.Holders != nil && !m.runBy(take.Holders) {
+	if take.Holders != nil && !m.RunBy(take.Holders) {
 		// None of the roles could run the statement before. A function that it sets off may run as one of them.
 		reach = slices.DeleteFunc(slices.Clone(reach), func(r Reached) bool { return !r.Inside })
 		if !m.reaches(reach) {
@@ -105,8 +105,8 @@ func (m *Mentions) Meets(take Take, reach []Reached, columns ...string) Mention 
 	return found
 }
 
-// runBy reports whether one of the holders may run the statement, as far as its text tells.
-func (m *Mentions) runBy(h *Holders) bool {
+// RunBy reports whether one of the holders may run the statement, as far as its text tells.
+func (m *Mentions) RunBy(h *Holders) bool {
 	if m.Unparsed || m.Among != nil {
 		return true
 	}

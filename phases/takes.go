@@ -141,18 +141,16 @@ type Take struct {
 
 // Holders is what a group of roles may do with the relations of a database: all that one of them may.
 type Holders struct {
-	// May has an entry for each relation: the uses that a right is held for, on one column at least.
-	May map[RelationName]Use
+	// May has an entry for each relation, by its name and then by its schema: the uses that a right is held for, on one
+	// column at least.
+	May map[string]map[string]Use
 }
-
-// RelationName is the name of a relation in a schema.
-type RelationName struct{ Schema, Name string }
 
 // may reports whether a statement that needs the uses of a relation can be run; a relation that is not known can.
 func (h *Holders) may(schema, name string, uses Use) bool {
 	known := false
-	for r, held := range h.May {
-		if r.Name != name || schema != "" && r.Schema != schema {
+	for s, held := range h.May[name] {
+		if schema != "" && s != schema {
 			continue
 		}
 		known = true
@@ -162,6 +160,9 @@ func (h *Holders) may(schema, name string, uses Use) bool {
 	}
 	return !known
 }
+
+// RelationName is the name of a relation; Schema is empty where it is not qualified.
+type RelationName struct{ Schema, Name string }
 
 // Reached is an object through which code gets at another one without naming it.
 type Reached struct {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -45,29 +46,36 @@ where r.rolname = any ($1) and c.relkind in ('r', 'p', 'v', 'm', 'f') and n.nspn
 		if held[role] == nil {
 			held[role] = map[phases.RelationName]phases.Use{}
 		}
-		var uses phases.Use
 		for i, use := range []phases.Use{phases.Read, phases.Insert, phases.Update, phases.Delete} {
 			if may[i] {
-				uses |= use
+				held[role][name] |= use
+			} else {
+				held[role][name] |= 0
 			}
 		}
-		held[role][name] = uses
 	}
 	if err := rows.Err(); err != nil {
 		return fmt.Errorf("read the rights of roles: %w", err)
 	}
+	holders := map[string]*phases.Holders{}
 	for i := range change.Takes {
 		t := &change.Takes[i]
 		if len(t.Roles) == 0 || slices.ContainsFunc(t.Roles, func(r string) bool { return held[r] == nil }) {
 			continue
 		}
-		h := &phases.Holders{May: map[phases.RelationName]phases.Use{}}
-		for _, role := range t.Roles {
-			for name, uses := range held[role] {
-				h.May[name] |= uses
+		key := strings.Join(t.Roles, ",")
+		if holders[key] == nil {
+			holders[key] = &phases.Holders{May: map[string]map[string]phases.Use{}}
+			for _, role := range t.Roles {
+				for name, uses := range held[role] {
+					if holders[key].May[name.Name] == nil {
+						holders[key].May[name.Name] = map[string]phases.Use{}
+					}
+					holders[key].May[name.Name][name.Schema] |= uses
+				}
 			}
 		}
-		t.Holders = h
+		t.Holders = holders[key]
 	}
 	return nil
 }

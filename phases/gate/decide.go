@@ -188,6 +188,8 @@ type Finding struct {
 
 	// met are all objects which the finding is about, where there may be several.
 	met []phases.Object
+	// holders are the only ones that the finding matters to; nil for everybody.
+	holders *phases.Holders
 }
 
 // Decision is the gate's answer for one change. The zero Decision allows nothing.
@@ -355,8 +357,12 @@ func (d *Decision) release(change Change, r Release, evidence Evidence) {
 		d.add(f)
 	}
 	d.Checked.Statements += r.Manifest.Count()
+	strange := strangers(change, r.Manifest.Queries)
 	for _, q := range r.Manifest.Queries {
 		for _, f := range query(change, r, q, evidence) {
+			if why := strange[f.holders]; why != "" && f.Verdict > Possible {
+				f.Verdict, f.Message = Possible, f.Message+why
+			}
 			f.Consumer, f.Release, f.Why, f.Since, f.Until, f.Where = r.Consumer, r.ID, r.Why, r.Since, r.Until, r.Where
 			f.Query = q.Text
 			if len(q.Sites) == 0 {
@@ -368,6 +374,28 @@ func (d *Decision) release(change Change, r Release, evidence Evidence) {
 			}
 		}
 	}
+}
+
+// strangers gives the holders of rights that a release hardly connects as, with the reason: most of its statements they
+// could not run before the change. A statement that they could run may then still be theirs, by another connection.
+func strangers(change Change, queries []Query) map[*phases.Holders]string {
+	found := map[*phases.Holders]string{}
+	for _, t := range change.Takes {
+		if t.Holders == nil || found[t.Holders] != "" {
+			continue
+		}
+		foreign := 0
+		for _, q := range queries {
+			if !q.Mentions.RunBy(t.Holders) {
+				foreign++
+			}
+		}
+		if 2*foreign > len(queries) {
+			found[t.Holders] = fmt.Sprintf("; this matters only to a connection as %s, which had no rights for %d of its %d statements",
+				strings.Join(t.Roles, ", "), foreign, len(queries))
+		}
+	}
+	return found
 }
 
 // query gives the findings on one statement of a release. Where PostgreSQL was asked, its word counts for all that
@@ -407,7 +435,7 @@ func query(change Change, r Release, q Query, evidence Evidence) []Finding {
 		if m.Uses == 0 || asked && proof.clears() && settled(t, m, proof) {
 			continue
 		}
-		f := Finding{Object: t.Object, Uses: m.Uses, Span: t.Span, Taken: t.Summary, Next: next(r, t)}
+		f := Finding{Object: t.Object, Uses: m.Uses, Span: t.Span, Taken: t.Summary, Next: next(r, t), holders: t.Holders}
 		f.Verdict, f.Message = judge(t, m, q)
 		if asked && proof.Before != "" && f.Verdict > Unknown {
 			f.Verdict, f.Message = Unknown, f.Message+"; PostgreSQL cannot tell, for it refuses the statement already now: "+proof.Before
