@@ -50,6 +50,16 @@ func (t *made) names() []string {
 	return out
 }
 
+// definition lists the columns with their types, as RETURNS TABLE has them; names of its own, for those of the table would
+// be in the way of its queries.
+func (t *made) definition() string {
+	out := make([]string, len(t.columns))
+	for i, c := range t.columns {
+		out[i] = fmt.Sprintf("out_%s %s", c.name, c.typ)
+	}
+	return strings.Join(out, ", ")
+}
+
 func (w *world) chance(percent int) bool { return w.rng.IntN(100) < percent }
 
 func pick[T any](w *world, list []T) T { return list[w.rng.IntN(len(list))] }
@@ -205,7 +215,13 @@ func (w *world) objects() {
 		}
 		if w.chance(60) {
 			t.function = t.name + "_count"
-			switch w.rng.IntN(5) {
+			switch w.rng.IntN(8) {
+			case 5:
+				w.make("create function %s(p int default 0) returns bigint language plpgsql as $f$ declare q text; n text; r bigint; begin n := '%s'; if p > 100 then q := 'select 1'; else q := format('select count(%s) from %%I', n); end if; execute q into r; return r; end $f$", t.function, t.name, c.name)
+			case 6:
+				w.make("create function %s(p int default 0) returns table (%s) language plpgsql as $f$ begin return query select x.* from %s x; end $f$", t.function, t.definition(), t.name)
+			case 7:
+				w.make("create function %s(p int default 0) returns setof %s language plpgsql as $f$ begin return query select * from %s; end $f$", t.function, t.name, t.name)
 			case 0:
 				w.make("create function %s(p int default 0) returns bigint language sql as $f$ select count(%s) from %s where id > p $f$", t.function, c.name, t.name)
 			case 1:
@@ -245,6 +261,14 @@ func (w *world) objects() {
 		if w.chance(30) {
 			w.make("create table %s_old (like %s)", t.name, t.name)
 			w.send(fmt.Sprintf("insert into %s_old select * from %s", t.name, t.name))
+			w.send(fmt.Sprintf("with x as (select * from %s) insert into %s_old (id) select id from x", t.name, t.name))
+			w.send(fmt.Sprintf("with x as (select y.* from %s y) insert into %s_old select x.* from x", t.name, t.name))
+			w.send(fmt.Sprintf("with x as (delete from %s where id = 77 returning *) insert into %s_old select * from x", t.name, t.name))
+			if w.chance(50) {
+				values := pick(w, []string{"values (new.*)", "select new.*", fmt.Sprintf("(%s) values (new.%s)", strings.Join(t.names(), ", "), strings.Join(t.names(), ", new."))})
+				w.make("create function %s_copy() returns trigger language plpgsql as $f$ begin insert into %s_old %s; return null; end $f$", t.name, t.name, values)
+				w.make("create trigger %s_copy after insert or update on %s for each row execute function %s_copy()", t.name, t.name, t.name)
+			}
 			w.send(fmt.Sprintf("select * from %s union all select * from %s_old", t.name, t.name))
 			w.send(fmt.Sprintf("select count(*) from %s natural join %s_old", t.name, t.name))
 			w.send(fmt.Sprintf("select 1 from %s a where a in (select b from %s b)", t.name, t.name))

@@ -32,6 +32,8 @@ type Mentions struct {
 	// Selects are relations of which rows are read for sure, so that who runs the query needs the right to select: not
 	// every one that is read is among them.
 	Selects []RelationName
+	// Returns is true for what a function gives back by RETURN QUERY, in which each column has its type.
+	Returns bool
 	// Groups is true where a GROUP BY is somewhere in the query.
 	Groups bool
 	// Unparsed is true for text that the parser rejects; Names then holds its identifier tokens and every rule reads

@@ -379,7 +379,7 @@ func (j *judgement) refineTrigger() {
 
 // filled reports whether a trigger that goes away fills a column that must not be NULL and has no default.
 func (j *judgement) filled() bool {
-	columns, known := j.filledColumns()
+	columns, _, known := j.filledColumns()
 	return !known || len(columns) > 0
 }
 

@@ -52,6 +52,10 @@ func (j *judgement) sharpenTakes() {
 	case "drop_trigger", "disable_trigger":
 		j.takeFilled()
 		return
+	case "drop_trigger_behaviour", "disable_trigger_behaviour":
+		_, defaulted, _ := j.filledColumns()
+		j.takeValues(defaulted)
+		return
 	case "truncate":
 		j.takeReferring(j.c.truncated(j.rel, j.Flags))
 		return
@@ -233,7 +237,7 @@ func (j *judgement) refusesNull(column string) bool {
 
 // takeFilled takes, with a trigger, the columns that it fills and that must not be NULL: who leaves them out fails then.
 func (j *judgement) takeFilled() {
-	columns, known := j.filledColumns()
+	columns, defaulted, known := j.filledColumns()
 	if !known {
 		return
 	}
@@ -246,11 +250,20 @@ func (j *judgement) takeFilled() {
 		o := j.qualify(Object{Kind: Column, Schema: j.On.Schema, Relation: j.On.Relation, Column: name})
 		j.Takes = append(j.Takes, Take{Object: o, Uses: Omit, Certainty: Fails}, Take{Object: o, Uses: Insert | Update, Certainty: ValuesDecide})
 	}
+	j.takeValues(defaulted)
 }
 
-// filledColumns gives the columns without a default that must not be NULL and that the body of the trigger's function
-// names; known is false where the trigger or its function's body is not known.
-func (j *judgement) filledColumns() (columns []string, known bool) {
+// takeValues takes columns that a trigger fills from those alone who give NULL: others have the default.
+func (j *judgement) takeValues(columns []string) {
+	for _, name := range columns {
+		o := j.qualify(Object{Kind: Column, Schema: j.On.Schema, Relation: j.On.Relation, Column: name})
+		j.Takes = append(j.Takes, Take{Object: o, Uses: Insert | Update, Certainty: ValuesDecide})
+	}
+}
+
+// filledColumns gives the columns that must not be NULL and that the body of the trigger's function names: those without
+// a default, and those with one; known is false where the trigger or its function's body is not known.
+func (j *judgement) filledColumns() (columns, defaulted []string, known bool) {
 	for _, t := range j.rel.open().triggers {
 		if t.rule || j.On.Name != "" && t.name != j.On.Name {
 			continue
@@ -258,19 +271,23 @@ func (j *judgement) filledColumns() (columns []string, known bool) {
 		known = true
 		f := j.c.fn(Object{Kind: Function, Schema: t.Function.Schema, Name: t.Function.Name})
 		if f == nil || t.Instead {
-			return nil, false
+			return nil, nil, false
 		}
 		if !t.Before {
 			continue
 		}
 		body := strings.ToLower(f.BodyText)
 		for _, k := range j.rel.open().columns {
-			if k.notNull && k.def == nil && k.identity == 0 && k.generated == 0 && strings.Contains(body, "new."+k.name) {
+			switch {
+			case !k.notNull || k.identity != 0 || k.generated != 0 || !strings.Contains(body, "new."+k.name):
+			case k.def == nil:
 				columns = append(columns, k.name)
+			default:
+				defaulted = append(defaulted, k.name)
 			}
 		}
 	}
-	return columns, known
+	return columns, defaulted, known
 }
 
 // takeUnique takes the index or the constraint, of which only what depends on it has to do without.

@@ -33,6 +33,9 @@ const (
 	// Alone is a use that fails once the relation has a column of that name as well: an unqualified name that would then
 	// fit two columns, or a place where the number of columns counts. It is no part of AnyUse.
 	Alone
+	// Typed is a column that comes out of a function's RETURN QUERY, or of a trigger's whole row, where its type has to stay
+	// what it is. It is no part of AnyUse.
+	Typed
 
 	// AnyUse is every use. To leave a column out is not to use it, so Omit is not part of it.
 	AnyUse = Read | Insert | Update | Delete | Star | Conflict | Call | Value
@@ -48,6 +51,7 @@ var useNames = []struct {
 }{
 	{Read, "read"}, {Insert, "insert"}, {Omit, "omit"}, {Update, "update"}, {Delete, "delete"}, {Star, "star"},
 	{Conflict, "conflict target"}, {Call, "call"}, {Value, "value"}, {Alone, "use without it"},
+	{Typed, "result type"},
 }
 
 // String lists the uses by name, separated by commas; "any" for AnyUse.

@@ -297,7 +297,7 @@ func (a *app) gateOffline(ctx context.Context, r *runFlags, o offline) (list []m
 		}
 		reach.Know(&change)
 		d := gate.Decision{Allowed: true, Verdict: gate.Unaffected}
-		asked := migrate.Gated(assessment) || len(change.Adds) > 0 || judge != nil
+		asked := migrate.Gated(assessment) || len(change.Takes)+len(change.Adds) > 0 || judge != nil
 		if asked {
 			d = gate.Decide(change, e, policy, time.Now())
 		}

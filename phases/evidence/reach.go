@@ -139,8 +139,8 @@ func (r *Reach) Of(take phases.Take, gone map[string]bool) []phases.Reached {
 	}
 	w := walk{r: r, take: take, gone: gone, found: map[int]phases.Reached{}}
 	for i := range r.objects {
-		// A view keeps the columns that it has; only the bodies of functions are read again.
-		if take.Uses != phases.Alone && names(r.objects[i].object, take.Object) {
+		// A view keeps the columns that it has, and their types; only the bodies of functions are read again.
+		if take.Uses != phases.Alone && take.Uses != phases.Typed && names(r.objects[i].object, take.Object) {
 			w.visit(i, phases.Reached{})
 		}
 	}
@@ -283,11 +283,14 @@ func (w *walk) body(i int) (phases.Use, bool) {
 			continue
 		}
 		for _, q := range o.body().Queries {
+			whole := slices.ContainsFunc(q.Spread, func(s string) bool { return s == "new" || s == "old" })
 			switch {
-			case w.take.Uses != phases.Alone && q.Names[w.take.Object.Column]:
+			case w.take.Uses == phases.Alone || w.take.Uses == phases.Typed:
+				if whole {
+					return w.take.Uses, true
+				}
+			case whole || q.Names[w.take.Object.Column]:
 				return 0, true
-			case w.take.Uses == phases.Alone && slices.ContainsFunc(q.Spread, func(s string) bool { return s == "new" || s == "old" }):
-				return phases.Alone, true
 			}
 		}
 	}
@@ -301,10 +304,18 @@ func (w *walk) mentioned(o *reachable, take phases.Take) (uses phases.Use, ok bo
 		return 0, false
 	}
 	r := o.body()
-	if r.Dynamic && w.take.Uses != phases.Alone {
+	if r.Dynamic && w.take.Uses != phases.Alone && w.take.Uses != phases.Typed {
 		return 0, true
 	}
 	for _, q := range r.Queries {
+		if take.Uses == phases.Typed {
+			read := take
+			read.Uses = phases.Read | phases.Star
+			if m := q.Meets(read, nil); q.Returns && m.Uses != 0 && !m.Unsure {
+				uses |= phases.Typed
+			}
+			continue
+		}
 		m := q.Meets(take, nil)
 		if m.Unsure && w.take.Uses == phases.Alone {
 			continue

@@ -115,6 +115,7 @@ func (r *routineReader) visit(node any) {
 					if r.returning {
 						// RETURN QUERY gives so many columns as the function returns.
 						q = mentions(text, true)
+						q.Returns = true
 						q.Spread = slices.DeleteFunc(q.Spread, func(s string) bool { return s == r.row() })
 					}
 					r.Queries = append(r.Queries, q)
@@ -136,7 +137,9 @@ func (r *routineReader) executed(node any) {
 	}
 	for _, e := range r.vars.executed(expression) {
 		if parts, holes, ok := assembled(e, r.vars); ok {
-			r.Queries = append(r.Queries, Template(parts, holes))
+			q := Template(parts, holes)
+			q.Returns = r.returning
+			r.Queries = append(r.Queries, q)
 		} else if m := upkeep(e, r.vars); m != nil {
 			r.Queries = append(r.Queries, m)
 		} else {
