@@ -106,6 +106,9 @@ func (w *rangeWork) through(ctx context.Context) error {
 		w.run.vacuum.RLock()
 		changed, wal, err := w.batch(ctx)
 		w.run.vacuum.RUnlock()
+		// The search for the bound, the batch itself, and what looks at it.
+		const transactions = 3
+		w.run.throttle.own.Add(transactions)
 		if errors.Is(err, errMoved) {
 			// A person has stopped the backfill, or the lease was lost: whoever has the range now goes on from its cursor.
 			w.run.halt.Store(true)
@@ -153,7 +156,7 @@ func (w *rangeWork) adapt(took time.Duration) {
 	w.r.size = min(max(w.r.size, w.run.settings.MinBatch), w.run.maxBatch)
 }
 
-// pace pauses so that the budget of log per second is kept.
+// pace pauses so that the budget of log per second is kept, and so that others have their share of the time.
 func (w *rangeWork) pace(ctx context.Context, took time.Duration, wal int64) error {
 	pause := w.run.settings.Pause
 	limit := ""
@@ -162,6 +165,11 @@ func (w *rangeWork) pace(ctx context.Context, took time.Duration, wal int64) err
 		share := float64(wal) / float64(max(1, w.run.workers.Load()))
 		if need := time.Duration(share / float64(budget) * float64(time.Second)); need-took > pause {
 			pause, limit = need-took, "the WAL budget of "+size(budget)+"/s"
+		}
+	}
+	if share := w.run.settings.Share; w.run.throttle.shared() {
+		if rest := time.Duration(float64(took) * (1 - share) / share); rest > pause {
+			pause, limit = rest, "the traffic of others"
 		}
 	}
 	w.run.setLimit(limit)

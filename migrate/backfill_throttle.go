@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -22,8 +23,13 @@ type throttle struct {
 	relations []uint32
 	standbys  standbys
 
+	// own counts the transactions of the run itself, at least as many as there were.
+	own atomic.Int64
+
 	mu        sync.Mutex
 	why       string
+	commits   commits
+	busy      bool
 	unwatched map[string]string
 	// cannot are the things beside the signals that this role cannot do.
 	cannot map[string]bool
@@ -41,6 +47,39 @@ func (t *throttle) blocked() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.why
+}
+
+// commits is how many transactions of the database had ended at a moment, and how many of them were the run's own.
+type commits struct {
+	at       time.Time
+	all, own int64
+}
+
+// trafficRate is from how many transactions of others a second on the run makes room for them.
+const trafficRate = 20
+
+// traffic looks whether others use the database. Until two looks have told, and where they cannot, it is taken for used.
+func (t *throttle) traffic(ctx context.Context, s *session) error {
+	now := commits{at: time.Now(), own: t.own.Load()}
+	const query = `select xact_commit + xact_rollback from pg_stat_database where datname = current_database()`
+	err := s.conn.QueryRow(ctx, query).Scan(&now.all)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	last := t.commits
+	t.commits, t.busy = now, true
+	if err != nil || last.at.IsZero() {
+		return err
+	}
+	others := float64((now.all - last.all) - (now.own - last.own))
+	t.busy = others > trafficRate*now.at.Sub(last.at).Seconds()
+	return nil
+}
+
+// shared reports whether others use the database at the same time.
+func (t *throttle) shared() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.busy && t.settings.Share > 0 && t.settings.Share < 1
 }
 
 // missing lists the signals that cannot be read, each with the reason.
@@ -99,6 +138,18 @@ func (t *throttle) read(ctx context.Context, s *session) error {
 		default:
 			missing[signal.name] = describe(err)
 		}
+	}
+	one, cancel := context.WithTimeout(ctx, signalTimeout)
+	err := t.traffic(one, s)
+	cancel()
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case s.conn.IsClosed():
+		return classify(ctx, "watch the server", err)
+	default:
+		missing["traffic"] = describe(err)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -42,8 +42,12 @@ from pg_class c where c.oid = $1`
 	run.setLimit("VACUUM of " + part.name)
 	defer run.setLimit("")
 	// The lock is the one that autovacuum takes: whoever has it vacuums the table already.
-	// It goes in small steps, for at full speed writers wait for it.
-	if _, err := s.conn.Exec(ctx, "set lock_timeout = '5s'; set statement_timeout = 0; set vacuum_cost_delay = 1; set vacuum_cost_limit = 1000"); err != nil {
+	// It goes in small steps, for at full speed writers wait for it; in smaller ones where there are others.
+	steps := "set vacuum_cost_delay = 1; set vacuum_cost_limit = 1000"
+	if run.throttle.shared() {
+		steps = "set vacuum_cost_delay = 2; set vacuum_cost_limit = 200"
+	}
+	if _, err := s.conn.Exec(ctx, "set lock_timeout = '5s'; set statement_timeout = 0; "+steps); err != nil {
 		return classify(ctx, "set the timeouts", err)
 	}
 	_, err := s.conn.Exec(ctx, "vacuum (truncate off) "+part.ident())

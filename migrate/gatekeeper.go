@@ -60,7 +60,7 @@ func (g *gatekeeper) judge(ctx context.Context) judge {
 // decide asks the gate. With an assessment, PostgreSQL is asked on copies first; without one the mentions decide alone.
 func (g *gatekeeper) decide(ctx context.Context, a *phases.Assessment, change gate.Change) gate.Decision {
 	g.reach.Know(&change)
-	if err := evidence.Confine(ctx, g.s.conn, &change); err != nil {
+	if err := evidence.Confine(ctx, g.s.conn.Conn, &change); err != nil {
 		g.err = cmp.Or(g.err, classify(ctx, "read the rights of roles", err))
 		return gate.Decision{}
 	}

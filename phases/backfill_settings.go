@@ -38,6 +38,8 @@ type BackfillSettings struct {
 	Active int
 	// WAL bounds the bytes of log that are written per second while batches run.
 	WAL int64
+	// Share is the part of the time that batches take while others use the database; zero takes all of it.
+	Share float64
 	// Dead is the part of the table's rows that may be left dead before a VACUUM.
 	Dead float64
 	// Triggers are the triggers of the table that are meant to fire.
@@ -50,14 +52,14 @@ func DefaultBackfillSettings() BackfillSettings {
 	return BackfillSettings{
 		Batch: 1000, MinBatch: 1, Target: 300 * time.Millisecond, LockTimeout: 250 * time.Millisecond, Workers: 1,
 		Lag: 2 * time.Second, LagBytes: 64 * mega, Archive: 40, SlotSpare: 512 * mega, Autovacuum: true,
-		OldestXact: 10 * time.Minute, Active: 50, WAL: 128 * mega, Dead: 0.06,
+		OldestXact: 10 * time.Minute, Active: 50, WAL: 128 * mega, Dead: 0.06, Share: 0.4,
 	}
 }
 
 // BackfillOptions are the names that Set knows, in the order in which they are documented.
 func BackfillOptions() []string {
 	return []string{"batch", "target", "pause", "lock", "workers", "between", "lag", "lag-bytes", "archive", "slot", "autovacuum",
-		"xact", "active", "wal", "dead", "triggers"}
+		"xact", "active", "share", "wal", "dead", "triggers"}
 }
 
 // Set changes one setting by its name in the directive and on the command line. "off" takes a limit away.
@@ -98,6 +100,8 @@ func (s *BackfillSettings) Set(name, value string) error {
 		s.OldestXact, err = limit(value, off, parseSpan)
 	case "active":
 		s.Active, err = limit(value, off, strconv.Atoi)
+	case "share":
+		s.Share, err = limit(value, off, parsePart)
 	case "wal":
 		s.WAL, err = limit(strings.TrimSuffix(value, "/s"), off, parseBytes)
 	case "dead":
