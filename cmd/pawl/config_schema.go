@@ -162,6 +162,9 @@ func consumersSchema() schema {
 		properties[name] = wordList(schema{"type": "string"}, "as --"+name+" of pawl refs build")
 	}
 	properties["roles"] = wordList(schema{"type": "string"}, "login roles under which the consumer connects")
+	properties["pods"] = wordList(schema{"type": "string"}, "label selectors of the consumer's pods in Kubernetes, like app=api; any of them makes a pod the consumer's")
+	properties["containers"] = wordList(schema{"type": "string"}, "names of the containers of these pods that send SQL; by default all")
+	properties["release-label"] = wordList(schema{"type": "string"}, "label of these pods that has the release's name (default pawl.dev/release)")
 	return schema{
 		"type": []string{"object", "null"}, "description": "the programs that send SQL, and where their source is",
 		"additionalProperties": schema{"type": "object", "properties": properties, "additionalProperties": false},

@@ -221,6 +221,7 @@ func (a *app) migrateTarget(ctx context.Context, r *runFlags, t target, span *te
 	if err != nil {
 		return migrate.Result{}, err
 	}
+	defer a.words.take(t.Name, &one.words)
 	return m.Migrate(ctx)
 }
 

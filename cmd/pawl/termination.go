@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/bitvault/pawl/migrate"
@@ -14,7 +15,21 @@ import (
 const terminationLog = "/dev/termination-log"
 
 // lastWords are what a run has to say to somebody who sees only the Job: what it did, then what it holds and why.
-type lastWords struct{ applied, aside, held []string }
+type lastWords struct {
+	mu                   sync.Mutex
+	applied, aside, held []string
+}
+
+// take adds the words of one target of many.
+func (l *lastWords) take(target string, from *lastWords) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, list := range []struct{ to, from *[]string }{{&l.applied, &from.applied}, {&l.aside, &from.aside}, {&l.held, &from.held}} {
+		for _, text := range *list.from {
+			*list.to = append(*list.to, target+": "+text)
+		}
+	}
+}
 
 // hear collects from what happens.
 func (l *lastWords) hear(event migrate.Event) {
