@@ -170,14 +170,28 @@ func (c *Catalog) addColumn(r *rel, def *ColumnDef) {
 	}
 	r.open().columns = append(r.open().columns, k)
 	if def.Serial || def.Identity != 0 {
-		name := c.freeName(r.name, def.Name, "seq", func(name string) bool { return c.relations[key(r.schema, name)] != nil })
-		s := c.store.add(&rel{schema: r.schema, name: name, kind: Sequence, born: c.step, ownerTable: r, ownerColumn: def.Name, identity: def.Identity, temporary: r.temporary})
-		c.relations[key(s.schema, s.name)] = s
-		r.sequences = append(r.sequences, s)
+		s := c.addSequence(r, def.Name, def.Identity, nil)
 		if def.Serial {
 			k.def = &Expr{Functions: []FunctionUse{{Name: "nextval", Args: 1, Literal: s.schema + "." + s.name}}}
 		}
 	}
+}
+
+// addSequence makes the sequence behind a column. Names are its schema and name where the statement gives them.
+func (c *Catalog) addSequence(r *rel, column string, identity byte, names []string) *rel {
+	schema, name := r.schema, ""
+	switch len(names) {
+	case 0:
+		name = c.freeName(r.name, column, "seq", func(name string) bool { return c.relations[key(r.schema, name)] != nil })
+	case 1:
+		name = names[0]
+	default:
+		schema, name = names[0], names[1]
+	}
+	s := c.store.add(&rel{schema: schema, name: name, kind: Sequence, born: c.step, ownerTable: r, ownerColumn: column, identity: identity, temporary: r.temporary})
+	c.relations[key(s.schema, s.name)] = s
+	r.sequences = append(r.sequences, s)
+	return s
 }
 
 // typeLike gives the type of `table.column%TYPE`.

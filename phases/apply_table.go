@@ -116,6 +116,7 @@ func (c *Catalog) applyOne(j *judgement, r *rel, k *col) {
 		if op.Text == "a" {
 			k.identity = 'a'
 		}
+		c.addSequence(r, k.name, k.identity, op.Names)
 	case "set_identity_always":
 		k.identity = 'a'
 	case "drop_identity":

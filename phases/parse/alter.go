@@ -247,6 +247,14 @@ func (s *statement) alterCommand(on phases.Object, c *pg.AlterTableCmd) phases.O
 	case pg.AlterTableType_AT_AddIdentity:
 		col("add_identity")
 		op.Text = c.Def.GetConstraint().GetGeneratedWhen()
+		for _, n := range c.Def.GetConstraint().GetOptions() {
+			// pg_dump names the sequence: its schema, if it is given, and its name.
+			if d := n.GetDefElem(); d.GetDefname() == "sequence_name" {
+				for _, part := range d.GetArg().GetList().GetItems() {
+					op.Names = append(op.Names, part.GetString_().GetSval())
+				}
+			}
+		}
 	case pg.AlterTableType_AT_SetIdentity:
 		col("set_identity")
 		for _, n := range c.Def.GetList().GetItems() {

@@ -26,7 +26,8 @@ func File(path string, src []byte) *phases.File {
 	}
 	prepared := prepare(text, r.at)
 	f.Problems = prepared.problems
-	found, problems := directives(text, r.at)
+	// The rows of a COPY block are data, whatever they look like.
+	found, problems := directives(prepared.text, r.at)
 	f.Directives = found
 	f.Problems = append(f.Problems, problems...)
 	r.text, r.rows = prepared.text, prepared.rows
