@@ -83,14 +83,14 @@ var fileLine = regexp.MustCompile(`^-- (\d+_\w+\.sql)(?: \((on main|edited|delet
 // block that compares nothing.
 func (b Block) Fates() []string {
 	var out []string
-	any := false
+	compared := false
 	for line := range strings.SplitSeq(b.Text, "\n") {
 		if m := fileLine.FindStringSubmatch(strings.TrimSpace(line)); m != nil {
 			out = append(out, m[2])
-			any = any || m[2] != ""
+			compared = compared || m[2] != ""
 		}
 	}
-	if !any {
+	if !compared {
 		return nil
 	}
 	return out

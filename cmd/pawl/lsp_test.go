@@ -59,8 +59,10 @@ type pipes struct {
 	in io.WriteCloser
 }
 
+// Write writes to the command.
 func (p pipes) Write(b []byte) (int, error) { return p.in.Write(b) }
 
+// Close closes both directions.
 func (p pipes) Close() error { return errors.Join(p.in.Close(), p.ReadCloser.Close()) }
 
 // newEditor starts the command in a directory with files, given as name and text in turn.
