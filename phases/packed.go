@@ -8,7 +8,7 @@ import (
 // as bytes: a tenth of the room, and nothing in them that the garbage collector has to follow.
 
 // maxOpen is how many bodies may be open when a file begins; with more, all that can be packed are.
-const maxOpen = 64
+const maxOpen = 1000
 
 // body is what a relation is made of. It is there after rel.open, until the next file at the earliest.
 type body struct {

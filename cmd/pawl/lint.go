@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"runtime/metrics"
 	"slices"
 	"strconv"
 	"strings"
@@ -237,16 +238,31 @@ func (a *app) lint(ctx context.Context, args []string, f *lintFlags) error {
 	return nil
 }
 
+// roomForGarbage gives the percentage at which the heap is collected once it has grown to some 16 MB, or by three fifths where more than
+// that lives: a small heap that is collected at every turn costs more than the linting does.
+func roomForGarbage() int {
+	const heap = 16 << 20
+	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(live)
+	if live[0].Value.Kind() != metrics.KindUint64 || live[0].Value.Uint64() < heap/8 {
+		return 400 // of the 4 MB that the runtime begins with
+	}
+	return max(60, int(heap*100/live[0].Value.Uint64())-100) //nolint:gosec // a percentage
+}
+
 // eachLinted reads the files on all cores, a window at a time so that memory stays bounded, judges them in order, and hands over the
 // findings of each. A file that cannot be read hides no other: the errors are given at the end.
 func eachLinted(linter *lint.Linter, sources []source, see func(*lint.Source, []lint.Finding) error) (unread []string, err error) {
 	const window = 16
 	if len(sources) > window {
 		// What lives is the schema, packed and cheap to mark; the rest is garbage of a few files.
-		defer debug.SetGCPercent(debug.SetGCPercent(60))
+		defer debug.SetGCPercent(debug.SetGCPercent(roomForGarbage()))
 	}
 	for start := 0; start < len(sources); start += window {
 		batch := sources[start:min(start+window, len(sources))]
+		if start > 0 && start%(64*window) == 0 {
+			debug.SetGCPercent(roomForGarbage())
+		}
 		readFiles(batch)
 		for i := range batch {
 			s := &batch[i]
