@@ -216,7 +216,7 @@ func requireJob(t *testing.T, spec jobSpec) {
 	}
 }
 
-func requirePod(t *testing.T, pod podSpec, account string, asks bool) { //nolint:revive // it is what differs among the pods
+func requirePod(t *testing.T, pod podSpec, account string, asks bool) {
 	t.Helper()
 	require.Equal(t, "Never", pod.RestartPolicy, "podFailurePolicy needs it")
 	require.Equal(t, account, pod.ServiceAccountName)

@@ -151,7 +151,7 @@ insert into databasechangeloglock values (1, false, null, null);
 func (h taken) make(t *testing.T, db *pgtest.DB) {
 	t.Helper()
 	for _, tool := range peers.All() {
-		if tool.Name != h.tool && !(tool.Name == "migrate" && h.tool == "golang-migrate") {
+		if tool.Name != h.tool && (tool.Name != "migrate" || h.tool != "golang-migrate") {
 			continue
 		}
 		dir := t.TempDir()

@@ -220,7 +220,7 @@ func leftOut(tool, table string) []string {
 // quoteIdent quotes as PostgreSQL's quote_ident does, for names without a reserved word.
 func quoteIdent(name string) string {
 	for i, r := range name {
-		if !(r >= 'a' && r <= 'z' || r == '_' || i > 0 && r >= '0' && r <= '9') {
+		if letter, digit := r >= 'a' && r <= 'z' || r == '_', r >= '0' && r <= '9'; !letter && (i == 0 || !digit) {
 			return pgx.Identifier{name}.Sanitize()
 		}
 	}

@@ -154,7 +154,7 @@ func (s *session) driftSince(ctx context.Context, snap *snapshotRow, l *Ledger) 
 }
 
 func (m *Migrator) driftFromFiles(ctx context.Context, s *session, l *Ledger, t *todo, snap *snapshotRow, o DriftOptions) (drift *Drift, err error) {
-	if err := t.replayable(l); err != nil {
+	if err := t.replayable(); err != nil {
 		return nil, err
 	}
 	needs, err := s.shadowNeeds(ctx, l)
@@ -234,7 +234,7 @@ func (s *session) described(ctx context.Context, leftOut []string) (evidence.Des
 }
 
 // replayable reports whether the applied files, and nothing else, made the schema.
-func (t *todo) replayable(l *Ledger) error {
+func (t *todo) replayable() error {
 	var names []string
 	for _, e := range t.missing {
 		names = append(names, e.Name)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"os"
 	"testing"
 	"testing/fstest"
@@ -25,15 +26,12 @@ func TestMain(m *testing.M) {
 		err = os.Setenv(exampleServer, server.URL("postgres"))
 	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "the examples need a PostgreSQL server:", err)
-		os.Exit(1)
+		log.Fatalln("the examples need a PostgreSQL server:", err)
 	}
-	code := m.Run()
+	m.Run()
 	if err := server.Stop(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = max(code, 1)
+		log.Fatalln(err)
 	}
-	os.Exit(code)
 }
 
 // exampleDatabase makes an empty database for an example; a program has its own.

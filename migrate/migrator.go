@@ -453,7 +453,7 @@ func (m *Migrator) recordDigests(ctx context.Context, s *session, manifests []*e
 	digests, err := m.opts.Digests(ctx)
 	if err != nil {
 		m.opts.OnEvent(DigestsUnknown{err.Error()})
-		return nil
+		return nil //nolint:nilerr // it is told, and the run goes on
 	}
 	for _, manifest := range manifests {
 		if len(digests) == 0 {

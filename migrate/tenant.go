@@ -71,22 +71,27 @@ var ledgerNames = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`\bpawl\.(?:` + strings.Join(names, "|") + `)\b|\bcreate schema pawl\b`)
 })
 
+// Exec runs a statement on the tenant's own ledger.
 func (c *ledgerConn) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
 	return c.Conn.Exec(ctx, c.own(sql), args...)
 }
 
+// Query asks the tenant's own ledger.
 func (c *ledgerConn) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
 	return c.Conn.Query(ctx, c.own(sql), args...)
 }
 
+// QueryRow asks the tenant's own ledger for one row.
 func (c *ledgerConn) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
 	return c.Conn.QueryRow(ctx, c.own(sql), args...)
 }
 
+// Begin begins a transaction on the tenant's own ledger.
 func (c *ledgerConn) Begin(ctx context.Context) (pgx.Tx, error) {
 	return c.BeginTx(ctx, pgx.TxOptions{})
 }
 
+// BeginTx is Begin with options.
 func (c *ledgerConn) BeginTx(ctx context.Context, o pgx.TxOptions) (pgx.Tx, error) {
 	tx, err := c.Conn.BeginTx(ctx, o)
 	if err != nil {
@@ -101,6 +106,7 @@ type ledgerTx struct {
 	own func(string) string
 }
 
+// Begin begins a transaction inside of this one.
 func (t ledgerTx) Begin(ctx context.Context) (pgx.Tx, error) {
 	tx, err := t.Tx.Begin(ctx)
 	if err != nil {
@@ -109,14 +115,17 @@ func (t ledgerTx) Begin(ctx context.Context) (pgx.Tx, error) {
 	return ledgerTx{tx, t.own}, nil
 }
 
+// Exec runs a statement on the tenant's own ledger.
 func (t ledgerTx) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
 	return t.Tx.Exec(ctx, t.own(sql), args...)
 }
 
+// Query asks the tenant's own ledger.
 func (t ledgerTx) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
 	return t.Tx.Query(ctx, t.own(sql), args...)
 }
 
+// QueryRow asks the tenant's own ledger for one row.
 func (t ledgerTx) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
 	return t.Tx.QueryRow(ctx, t.own(sql), args...)
 }

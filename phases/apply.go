@@ -179,7 +179,8 @@ func (c *Catalog) addColumn(r *rel, def *ColumnDef) {
 
 // addSequence makes the sequence behind a column. Names are its schema and name where the statement gives them.
 func (c *Catalog) addSequence(r *rel, column string, identity byte, names []string) *rel {
-	schema, name := r.schema, ""
+	schema := r.schema
+	var name string
 	switch len(names) {
 	case 0:
 		name = c.freeName(r.name, column, "seq", func(name string) bool { return c.relations[key(r.schema, name)] != nil })

@@ -653,7 +653,7 @@ func (w *mentionWalk) spreads() {
 				continue
 			}
 			l := r.level
-			if !r.counts && l != nil && !l.place.counts && !(l.place.named && w.spread[l.place.name]) {
+			if !r.counts && l != nil && !l.place.counts && (!l.place.named || !w.spread[l.place.name]) {
 				continue
 			}
 			if last > 0 {
