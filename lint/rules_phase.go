@@ -67,7 +67,7 @@ func takesSurely(op *phases.AssessedOperation) bool {
 }
 
 func mixed(f *File) {
-	if !f.Assessment.Mixed || f.declared() && !f.brings() {
+	if !f.Assessment.Mixed || f.declared() && !f.brings() || f.unreadable() {
 		return
 	}
 	for i := range f.Assessment.Statements {
@@ -79,6 +79,11 @@ func mixed(f *File) {
 			}
 		}
 	}
+}
+
+// unreadable reports whether a part of the file cannot be parsed: what it would do is not known, and is told already.
+func (f *File) unreadable() bool {
+	return slices.ContainsFunc(f.File.Problems, func(p phases.Problem) bool { return p.Code == phases.SyntaxProblem })
 }
 
 // brings reports whether the file makes something that new code will look for. In a file that calls itself a contract the rest, such as

@@ -40,12 +40,11 @@ type gatekeeper struct {
 
 // judge gives the gate's decision on each migration it is asked about.
 func (g *gatekeeper) judge(ctx context.Context) judge {
+	moved := false
 	return func(m *Migration, a *phases.Assessment) gate.Decision {
 		change := ChangeOf(a)
-		if !Gated(a) {
-			// It takes nothing, or somebody has assumed so in the file; what it adds may be in a statement's way.
-			change.Takes = nil
-		}
+		// What the rows are before data move says nothing of what they are afterwards.
+		moved = moved || movesData(a)
 		if len(change.Takes) == 0 && len(change.Adds) == 0 && change.Phase != phases.Unknown {
 			return gate.Decide(change, gate.Evidence{}, g.m.opts.Policy, g.m.opts.Now())
 		}
@@ -53,8 +52,21 @@ func (g *gatekeeper) judge(ctx context.Context) judge {
 			g.err = cmp.Or(g.err, err)
 			return gate.Decision{}
 		}
+		if !moved {
+			if err := evidence.Counterexamples(ctx, g.s.conn.Conn, a, &change); err != nil {
+				g.err = cmp.Or(g.err, classify(ctx, "look for counterexamples", err))
+				return gate.Decision{}
+			}
+		}
 		return g.decide(ctx, a, change)
 	}
+}
+
+// movesData reports whether a file writes rows, or may.
+func movesData(a *phases.Assessment) bool {
+	return slices.ContainsFunc(a.Statements, func(s phases.AssessedStatement) bool {
+		return s.Phase == phases.Backfill || s.Phase == phases.Unknown
+	})
 }
 
 // decide asks the gate. With an assessment, PostgreSQL is asked on copies first; without one the mentions decide alone.
@@ -198,6 +210,10 @@ func ChangeOf(a *phases.Assessment) gate.Change {
 				change.Adds = append(change.Adds, gate.Taken{Take: take, Statement: i, Kind: op.Kind, Summary: op.Summary, Span: op.Span})
 			}
 			for _, take := range op.Takes {
+				if !Gated(a) && (op.Phase.Gated() || take.Certainty == phases.Behaves) {
+					// Somebody has assumed in the file that it takes nothing, or it only behaves in another way.
+					continue
+				}
 				if dropped[take.Object] && take.Uses != phases.AnyUse {
 					// What else the file takes from a column means nothing once the column itself goes.
 					continue

@@ -53,8 +53,8 @@ var constraintKinds = []Descriptor{
 		Example: "ALTER TABLE t RENAME CONSTRAINT t_pkey TO k2", Breaks: "INSERT INTO t (id, w) VALUES (1, 'w') ON CONFLICT ON CONSTRAINT t_pkey DO NOTHING"},
 	{Kind: "drop_dependent", Phase: Contract, Takes: fails(TheObject, AnyUse), Summary: "goes along with what is dropped", Example: "DROP TABLE t CASCADE", Setup: "CREATE VIEW v AS SELECT id FROM t;", Breaks: "SELECT id FROM v"},
 	{Kind: "drop_dependent_unique", Phase: Contract, Takes: fails(TheTable, Conflict), Summary: "a unique constraint or index goes along with what is dropped: ON CONFLICT on its columns fails",
-		Setup: "ALTER TABLE t ADD CONSTRAINT k UNIQUE (a, id);", Example: "ALTER TABLE t DROP COLUMN a", Breaks: "INSERT INTO t (id, w) VALUES (1, 'w') ON CONFLICT ON CONSTRAINT k DO NOTHING"},
+		Setup: "ALTER TABLE t ADD CONSTRAINT k UNIQUE (a, id);", Example: "ALTER TABLE t DROP COLUMN a", Breaks: "INSERT INTO t (id, w) VALUES (9001, 'w') ON CONFLICT ON CONSTRAINT k DO NOTHING"},
 	{Kind: "drop_dependent_primary_key", Phase: Contract, Takes: fails(TheTable, Conflict|Read), Summary: "the primary key goes along with what is dropped: ON CONFLICT and GROUP BY that lean on it fail",
-		Setup: "CREATE TABLE k (id int, x int, y int, PRIMARY KEY (id, y));", Example: "ALTER TABLE k DROP COLUMN y", Breaks: "INSERT INTO k VALUES (1, 1) ON CONFLICT ON CONSTRAINT k_pkey DO NOTHING"},
+		Setup: "CREATE TABLE k (id int, x int, y int DEFAULT 1, PRIMARY KEY (id, y));", Example: "ALTER TABLE k DROP COLUMN y", Breaks: "INSERT INTO k (id, x) VALUES (1, 1) ON CONFLICT ON CONSTRAINT k_pkey DO NOTHING"},
 	{Kind: "drop_dependent_quietly", Phase: Expand, Summary: "goes along with what is dropped, and no statement names it", Example: "ALTER TABLE child DROP COLUMN t_id"},
 }

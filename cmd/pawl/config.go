@@ -25,14 +25,23 @@ func (a *app) configure(cmd *cobra.Command) error {
 		return err
 	}
 	var first error
+	fromEnv := func(flag string) (name, value string, ok bool) {
+		name = "PAWL_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+		value, ok = a.env(name)
+		return name, value, ok && value != ""
+	}
+	given := map[string]bool{}
+	cmd.Flags().Visit(func(f *pflag.Flag) { given[f.Name] = true })
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
-		if f.Changed || first != nil {
+		other := sameThing[f.Name]
+		if f.Changed || first != nil || given[other] {
 			return
 		}
-		name := "PAWL_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
-		value, ok := a.env(name)
-		from := name
-		if !ok || value == "" {
+		from, value, ok := fromEnv(f.Name)
+		if !ok {
+			if _, _, set := fromEnv(other); set && other != "" {
+				return
+			}
 			value, ok = values[f.Name]
 			from = a.flags.config
 		}
@@ -51,6 +60,12 @@ func (a *app) configure(cmd *cobra.Command) error {
 		allowed = append(allowed[:1], strings.Split(list, ",")...)
 	}
 	return oneOf("format", a.flags.format, allowed...)
+}
+
+// sameThing are flags of which each says what the other one does: where one is given, settings of less weight do not count
+// for the other.
+var sameThing = map[string]string{ //nolint:gochecknoglobals // a constant table
+	"database-url": "database-url-file", "database-url-file": "database-url",
 }
 
 // formatsAnnotation is how a command says which formats it knows besides text and json.

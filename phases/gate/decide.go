@@ -97,6 +97,8 @@ type Taken struct {
 	// Columns are all columns of the taken object's relation before the change; nil where they are not known. A hole in
 	// a statement cannot stand for a relation that lacks a column which the statement names.
 	Columns []string
+	// Counter says that the present data contradict what only values decide; empty where that is not so, or not known.
+	Counter string
 }
 
 // Evidence is what is known about who uses the database.
@@ -437,6 +439,9 @@ func query(change Change, r Release, q Query, evidence Evidence) []Finding {
 		}
 		f := Finding{Object: t.Object, Uses: m.Uses, Span: t.Span, Taken: t.Summary, Next: next(r, t), holders: t.Holders}
 		f.Verdict, f.Message = judge(t, m, q)
+		if t.Counter != "" && f.Verdict == Possible {
+			f.Verdict, f.Message = Broken, f.Message+"; "+t.Counter
+		}
 		if asked && proof.Before != "" && f.Verdict > Unknown {
 			f.Verdict, f.Message = Unknown, f.Message+"; PostgreSQL cannot tell, for it refuses the statement already now: "+proof.Before
 		}
