@@ -105,10 +105,7 @@ func TestCasesRun(t *testing.T) {
 	}
 	database := func(t *testing.T, major int) *pgx.Conn {
 		t.Helper()
-		if major > 14 {
-			return pgtest.TemplateOf(t, major, "lint-cases", fill).Conn(t)
-		}
-		return pgtest.Template(t, "lint-cases", fill).Conn(t)
+		return pgtest.TemplateOf(t, major, "lint-cases", fill).Conn(t)
 	}
 	shared := map[int]*pgx.Conn{}
 	for _, v := range verdicts(t) {

@@ -224,7 +224,7 @@ func (w *walk) from(i int) {
 	how, here := w.found[i], w.r.objects[i].object
 	function := here.Kind == phases.Function
 	taken := names(here, w.take.Object)
-	if taken {
+	if taken && w.take.Uses != phases.Typed {
 		// Whatever else leads back to it, what uses it directly does so plainly.
 		how = phases.Reached{}
 	}
@@ -285,9 +285,14 @@ func (w *walk) body(i int) (phases.Use, bool) {
 		for _, q := range o.body().Queries {
 			whole := slices.ContainsFunc(q.Spread, func(s string) bool { return s == "new" || s == "old" })
 			switch {
-			case w.take.Uses == phases.Alone || w.take.Uses == phases.Typed:
+			case w.take.Uses == phases.Alone:
 				if whole {
-					return w.take.Uses, true
+					return phases.Alone, true
+				}
+			case w.take.Uses == phases.Typed:
+				// Sessions that ran the function before keep the type that the row's column had then.
+				if whole || q.Names[w.take.Object.Column] {
+					return phases.Typed, true
 				}
 			case whole || q.Names[w.take.Object.Column]:
 				return 0, true
