@@ -27,6 +27,11 @@ func (j *judgement) sharpenTakes() {
 			}
 			j.Takes = append(j.Takes, Take{Object: t.Object, Uses: uses, Certainty: ValuesDecide})
 		}
+		if j.Column != nil && unequal(j.Column.Type) {
+			// Rows are compared when the statement runs, and then there is no operator for this column.
+			o := j.qualify(Object{Kind: Column, Schema: j.On.Schema, Relation: j.On.Relation, Column: j.On.Column})
+			j.Takes = append(j.Takes, Take{Object: o, Uses: Star, Certainty: RunFails})
+		}
 		return
 	case "create_publication", "add_publication_table", "set_publication_tables", "publish_updates":
 		j.takeUnkeyed()
@@ -91,6 +96,19 @@ func (j *judgement) sharpenTakes() {
 		}
 	}
 	j.Takes = sharper
+}
+
+// unequal reports whether a type of PostgreSQL has no operator by which rows with such a column are compared: it has no
+// default operator class for B-trees or hashes (rowtypes.c, record_eq).
+func unequal(t TypeName) bool {
+	if t.Schema != "" && t.Schema != "pg_catalog" {
+		return false
+	}
+	switch t.Name {
+	case "json", "xml", "point", "line", "lseg", "box", "path", "polygon", "circle":
+		return true
+	}
+	return false
 }
 
 // takeRuled takes with a rule the statements that it is for; ON CONFLICT and MERGE do without rules.
