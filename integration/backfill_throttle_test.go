@@ -2,7 +2,6 @@ package integration
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -283,11 +282,11 @@ func traffic(ctx context.Context, t *testing.T, db *pgtest.DB, rows, perSecond i
 	return reads, writes
 }
 
-// With 200 reads and 200 writes a second on the table nothing fails, and the p99 of both stays under a fifth of a second:
-// the VACUUM in between makes them wait longer than the batches do. It runs alone: beside other tests it would measure them.
+// With 200 reads and 200 writes a second on the table nothing fails, and the p99 of both stays under twice what it is
+// without. It runs alone, with a server that writes through to the disk: beside other tests it would measure them.
 func TestBackfillLeavesTrafficAlone(t *testing.T) {
 	const rows = 400_000
-	server := pgtest.Private(t, pgserver.Options{})
+	server := pgtest.Private(t, pgserver.Options{Settings: map[string]string{"fsync": "on"}})
 	db := &pgtest.DB{Name: "postgres", URL: server.URL("postgres"), Server: server}
 	table := aTable(rows)
 	table[1] = strings.Replace(table[1], "old text not null", "old text not null, note text", 1)
@@ -296,11 +295,13 @@ func TestBackfillLeavesTrafficAlone(t *testing.T) {
 	up(t, db.URL, files, migrate.Options{})
 	db.Exec(t, "vacuum analyze t")
 
-	// A busy machine has delays of its own: the best of three rounds counts, for a delay that is the backfill's comes back.
-	var report string
-	for range 3 {
+	// A busy machine has delays of its own: the best of the rounds counts, for a delay that is the backfill's comes back.
+	// Below the floor a delay is that of one tick of the scheduler.
+	const rounds, floor = 4, 5 * time.Millisecond
+	for range rounds {
 		db.Exec(t, "update t set new = null, counter = 0")
 		db.Exec(t, "vacuum t")
+		db.Exec(t, "checkpoint")
 		quiet, cancel := context.WithTimeout(t.Context(), 4*time.Second)
 		reads, writes := traffic(quiet, t, db, rows, 200)
 		cancel()
@@ -311,15 +312,16 @@ func TestBackfillLeavesTrafficAlone(t *testing.T) {
 			_, err := migrator(t, db.URL, files, migrate.Options{}).RunBackfills(t.Context(), migrate.BackfillRun{Version: "4", UntilDone: true, Again: true})
 			done <- err
 		}()
+		start := time.Now()
 		r, w := traffic(ctx, t, db, rows, 200)
 		require.NoError(t, <-done)
 		moved(t, db)
-		report = fmt.Sprintf("p99 of %d reads %s, without %s; of %d writes %s, without %s", len(r), percentile(r, 0.99), percentile(reads, 0.99),
-			len(w), percentile(w, 0.99), percentile(writes, 0.99))
-		t.Log(report)
-		if max(percentile(r, 0.99), percentile(w, 0.99)) < 200*time.Millisecond {
+		p99 := func(list []time.Duration) time.Duration { return percentile(list, 0.99).Round(10 * time.Microsecond) }
+		t.Logf("%d rows in %s: p99 of %d reads %s, without %s; of %d writes %s, without %s", rows, time.Since(start).Round(100*time.Millisecond),
+			len(r), p99(r), p99(reads), len(w), p99(w), p99(writes))
+		if p99(r) < max(2*p99(reads), floor) && p99(w) < max(2*p99(writes), floor) {
 			return
 		}
 	}
-	t.Error(report)
+	t.Error("the p99 is more than twice what it is without the backfill, in every round")
 }

@@ -143,9 +143,16 @@ func (w *rangeWork) wait(ctx context.Context) error {
 	return ctx.Err()
 }
 
+// sharedTarget is how long a batch takes at most while others use the database: who writes a row of it waits for its
+// end, and for the processor while it runs. Measured in integration.TestBackfillLeavesTrafficAlone.
+const sharedTarget = 50 * time.Millisecond
+
 // adapt sizes the next batch by how long the last took.
 func (w *rangeWork) adapt(took time.Duration) {
 	target := w.run.settings.Target
+	if w.run.throttle.shared() {
+		target = min(target, sharedTarget)
+	}
 	switch {
 	case took > target*5/3:
 		w.r.size = int(float64(w.r.size) * max(0.5, float64(target)/float64(took)))

@@ -38,7 +38,8 @@ type BackfillSettings struct {
 	Active int
 	// WAL bounds the bytes of log that are written per second while batches run.
 	WAL int64
-	// Share is the part of the time that batches take while others use the database; zero takes all of it.
+	// Share is the part of the time that batches take while others use the database, in batches of at most 50 ms; zero
+	// takes all of it, and keeps the batches as long.
 	Share float64
 	// Dead is the part of the table's rows that may be left dead before a VACUUM.
 	Dead float64
@@ -52,7 +53,7 @@ func DefaultBackfillSettings() BackfillSettings {
 	return BackfillSettings{
 		Batch: 1000, MinBatch: 1, Target: 300 * time.Millisecond, LockTimeout: 250 * time.Millisecond, Workers: 1,
 		Lag: 2 * time.Second, LagBytes: 64 * mega, Archive: 40, SlotSpare: 512 * mega, Autovacuum: true,
-		OldestXact: 10 * time.Minute, Active: 50, WAL: 128 * mega, Dead: 0.06, Share: 0.4,
+		OldestXact: 10 * time.Minute, Active: 50, WAL: 128 * mega, Dead: 0.06, Share: 0.3,
 	}
 }
 

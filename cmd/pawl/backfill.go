@@ -51,7 +51,7 @@ func (b backfillFlags) add(cmd *cobra.Command) {
 		{"autovacuum", "wait while autovacuum works on the table: wait or off (wait)"},
 		{"xact", "how old the oldest transaction may be, which keeps dead rows from being removed (" + d.OldestXact.String() + ")"},
 		{"active", "how many other sessions may be active (50)"},
-		{"share", "part of the time that batches take while others use the database (40%)"},
+		{"share", "part of the time that batches take while others use the database (30%)"},
 		{"wal", "how much log may be written per second (128MB)"},
 		{"dead", "how much of the table may be dead rows before a VACUUM in between (6%)"},
 	} {
