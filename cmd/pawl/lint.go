@@ -238,14 +238,14 @@ func (a *app) lint(ctx context.Context, args []string, f *lintFlags) error {
 	return nil
 }
 
-// roomForGarbage gives the percentage at which the heap is collected once it has grown to some 16 MB, or by three fifths where more than
+// roomForGarbage gives the percentage at which the heap is collected once it has grown to some 32 MB, or by three fifths where more than
 // that lives: a small heap that is collected at every turn costs more than the linting does.
 func roomForGarbage() int {
-	const heap = 16 << 20
+	const heap = 32 << 20
 	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	metrics.Read(live)
 	if live[0].Value.Kind() != metrics.KindUint64 || live[0].Value.Uint64() < heap/8 {
-		return 400 // of the 4 MB that the runtime begins with
+		return 800 // of the 4 MB that the runtime begins with
 	}
 	return max(60, int(heap*100/live[0].Value.Uint64())-100) //nolint:gosec // a percentage
 }

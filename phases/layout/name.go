@@ -60,7 +60,10 @@ func ParseDir(base string) (n Name, ok bool) {
 
 // ParseProgram reads the name of a migration that is a Go program, as goose has them.
 func ParseProgram(base string) (n Name, ok bool) {
-	if m := goProgram().FindStringSubmatch(base); m != nil && !strings.HasSuffix(base, "_test.go") {
+	if !strings.HasSuffix(base, ".go") || strings.HasSuffix(base, "_test.go") {
+		return Name{}, false
+	}
+	if m := goProgram().FindStringSubmatch(base); m != nil {
 		return Name{Tool: "goose", Version: m[1], Title: m[2]}, true
 	}
 	return Name{}, false
