@@ -2,11 +2,11 @@ package refs
 
 import (
 	"go/types"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
 
-	flect "github.com/gobuffalo/flect/name"
 	"github.com/jinzhu/inflection"
 	"golang.org/x/tools/go/ssa"
 
@@ -17,7 +17,7 @@ import (
 // mapper is a library that makes statements from the fields of structs.
 type mapper struct {
 	path, tag string
-	// table and column give the names that the library makes up.
+	// table and column give the names that the library makes up; a table that is not known is empty.
 	table  func(string) string
 	column func(string) string
 	// field reads one field; skip is true for what is no column.
@@ -32,7 +32,7 @@ func (c *collector) models() {
 	mappers := []*mapper{
 		{path: "gorm.io/gorm", tag: "gorm", untagged: true, table: naming.table, column: gormName, field: gormField},
 		{path: "github.com/uptrace/bun", tag: "bun", untagged: true, column: bunName, table: func(s string) string { return inflection.Plural(bunName(s)) }, field: bunField},
-		{path: "github.com/gobuffalo/pop", tag: "db", table: flect.Tableize, column: func(s string) string { return s }, field: popField},
+		{path: "github.com/gobuffalo/pop", tag: "db", table: popTable, column: func(s string) string { return s }, field: popField},
 		{path: "github.com/jmoiron/sqlx", tag: "db", column: strings.ToLower, field: popField},
 	}
 	imported := func(path string) bool {
@@ -179,6 +179,9 @@ func (c *collector) model(m *mapper, named *types.Named, s *types.Struct, given 
 				}
 				table = parts[0]
 			}
+		}
+		if table == "" && given && c.tableName(named) == nil {
+			c.opaque(evidence.Opaque{Site: out.Site, Call: out.Name, Why: "it is not known how " + m.path + " names its table; give it a TableName method"})
 		}
 		schema, table = splitName(table)
 	}
@@ -436,6 +439,28 @@ func gormName(name string) string {
 	}
 	return b.String()
 }
+
+// popTable is the table that pop makes up for a struct: its words with underscores, the last in the plural. It is empty
+// where the rules of that plural (github.com/gobuffalo/flect) are not those of inflection, or might not be: the two were
+// held against each other over a dictionary.
+func popTable(name string) string {
+	words := plainWords.FindAllString(name, -1)
+	if strings.Join(words, "") != name || len(words) == 0 {
+		return ""
+	}
+	words[len(words)-1] = strings.ToLower(words[len(words)-1])
+	last := words[len(words)-1]
+	if oddPlural.MatchString(last) {
+		return ""
+	}
+	words[len(words)-1] = inflection.Plural(last)
+	return strings.ToLower(strings.Join(words, "_"))
+}
+
+var (
+	plainWords = regexp.MustCompile(`[A-Z][a-z]+`)
+	oddPlural  = regexp.MustCompile(`(?:[aiou]|us|is|um|en|[iue]x|a[ue]|ou|f|fe|z|rice|oot|ooth|eeth|eet|oose|eese|ouse|ice|eer|out|man|fish|craft|people|information|criterion|phenomenon|ganglion|bison|shrimp|equipment|money|series|species|sheep|staff|die|ids|dns|pots|lexicon|hedron|salmon|swine)$`)
+)
 
 // bunName is bun's name of a column: an underscore before each upper-case letter that follows or precedes a lower-case one.
 func bunName(name string) string {
