@@ -13,7 +13,7 @@ import (
 // Acknowledge records that a person answers for a consumer not needing an object: for lasts from now, or until a.Until
 // where lasts is zero. It gives the acknowledgement as it was stored.
 func (m *Migrator) Acknowledge(ctx context.Context, a gate.Acknowledgement, lasts time.Duration, who evidence.Person) (gate.Acknowledgement, error) {
-	err := m.registry(ctx, func(s *session) error {
+	err := m.registry(ctx, "ack", func(s *session) error {
 		var err error
 		a, err = evidence.Acknowledge(ctx, s.conn, a, lasts, who, m.opts.PawlVersion)
 		switch {
@@ -36,7 +36,7 @@ func (m *Migrator) Acknowledge(ctx context.Context, a gate.Acknowledgement, last
 
 // RevokeAcknowledgement takes an acknowledgement back, for a reason that is recorded.
 func (m *Migrator) RevokeAcknowledgement(ctx context.Context, id int64, reason string, who evidence.Person) error {
-	return m.registry(ctx, func(s *session) error {
+	return m.registry(ctx, "ack", func(s *session) error {
 		err := evidence.Revoke(ctx, s.conn, id, reason, who, m.opts.PawlVersion)
 		if errors.Is(err, evidence.ErrUnknownAcknowledgement) {
 			return &RefusedError{

@@ -90,26 +90,12 @@ func (m *Migrator) Adopt(ctx context.Context, o AdoptOptions) (*Adoption, error)
 	if o.Baseline != "" && !slices.ContainsFunc(files, func(f *Migration) bool { return f.Version == o.Baseline }) {
 		return nil, &ConfigError{Message: fmt.Sprintf("there is no migration of version %s in %s", o.Baseline, m.opts.Root)}
 	}
-	if !o.Write {
-		s, err := m.dial(ctx, false)
-		if err != nil {
-			return nil, err
-		}
-		defer s.close()
-		l, err := s.ledger(ctx)
-		if err != nil {
-			return nil, err
-		}
-		return m.adoption(ctx, s, l, files, o)
-	}
 	// What is refused is refused before the ledger is made.
-	dry := o
-	dry.Write = false
-	if _, err := m.Adopt(ctx, dry); err != nil {
-		return nil, err
+	a, err := m.wouldAdopt(ctx, files, o)
+	if err != nil || !o.Write {
+		return a, err
 	}
-	var a *Adoption
-	err = m.with(ctx, func(s *session, l *Ledger) error {
+	err = m.with(ctx, "adopt", func(s *session, l *Ledger) error {
 		if a, err = m.adoption(ctx, s, l, files, o); err != nil {
 			return err
 		}
@@ -118,6 +104,24 @@ func (m *Migrator) Adopt(ctx context.Context, o AdoptOptions) (*Adoption, error)
 		}
 		return nil
 	})
+	return a, err
+}
+
+// wouldAdopt gives what Adopt would write. A refusal is recorded where it was to be written and there is a ledger.
+func (m *Migrator) wouldAdopt(ctx context.Context, files []*Migration, o AdoptOptions) (*Adoption, error) {
+	s, err := m.dial(ctx, o.Write)
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	l, err := s.ledger(ctx)
+	if err != nil {
+		return nil, err
+	}
+	a, err := m.adoption(ctx, s, l, files, o)
+	if o.Write {
+		err = m.audit(ctx, s, "adopt", err)
+	}
 	return a, err
 }
 

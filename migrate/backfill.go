@@ -233,10 +233,10 @@ select 'backfill ' || $2::text, version, jsonb_build_object('reason', $3::text),
 	}
 	b, err := s.backfill(ctx, version)
 	if err != nil {
-		return nil, err
+		return nil, m.audit(ctx, s, "backfill", err)
 	}
 	if done == 0 && b.State != to {
-		return nil, &RefusedError{Message: fmt.Sprintf("backfill %s is %s", b.Name, b.State), Hint: "see `pawl backfill status`"}
+		return nil, m.audit(ctx, s, "backfill", &RefusedError{Version: version, Message: fmt.Sprintf("backfill %s is %s", b.Name, b.State), Hint: "see `pawl backfill status`"})
 	}
 	return b, nil
 }
@@ -255,5 +255,5 @@ func (s *session) backfill(ctx context.Context, version Version) (*BackfillStatu
 			return b, nil
 		}
 	}
-	return nil, &RefusedError{Message: fmt.Sprintf("there is no backfill of version %s", version), Hint: "`pawl backfill status` lists those that migrate has queued"}
+	return nil, &RefusedError{Version: version, Message: fmt.Sprintf("there is no backfill of version %s", version), Hint: "`pawl backfill status` lists those that migrate has queued"}
 }

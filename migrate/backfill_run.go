@@ -38,7 +38,7 @@ func (m *Migrator) queueSession(ctx context.Context) (*session, error) {
 	}
 	l, err := s.ledger(ctx)
 	if err == nil && s.hasLedger && l.Schema < migrations.Newest {
-		err = m.with(ctx, func(*session, *Ledger) error { return nil })
+		err = m.with(ctx, "backfill", func(*session, *Ledger) error { return nil })
 	}
 	if err != nil {
 		s.close()

@@ -108,6 +108,8 @@ func (e *IntegrityError) Error() string {
 
 // RefusedError means that pawl will not do what was asked, by its own rules.
 type RefusedError struct {
+	// Version is the migration's that the refusal is about; empty where it is about none or several.
+	Version Version
 	Message string
 	Hint    string
 }

@@ -133,7 +133,9 @@ func (m *Migrator) audit(ctx context.Context, s *session, command string, err er
 		kind, version = "failed", statement.Version
 	case errors.As(err, &integrity):
 		version = integrity.Version
-	case errors.As(err, &refused), errors.As(err, &file):
+	case errors.As(err, &refused):
+		version = refused.Version
+	case errors.As(err, &file):
 	default:
 		return err
 	}

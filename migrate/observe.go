@@ -16,7 +16,7 @@ type Explains func(*evidence.Manifest) func(text string) bool
 // manifests. Roles of Options are recorded first.
 func (m *Migrator) Observe(ctx context.Context, explains Explains) (*evidence.Observation, error) {
 	var o *evidence.Observation
-	err := m.registry(ctx, func(s *session) error {
+	err := m.registry(ctx, "observe", func(s *session) error {
 		if err := m.recordRoles(ctx, s); err != nil {
 			return err
 		}
@@ -61,7 +61,7 @@ func (m *Migrator) recordRoles(ctx context.Context, s *session) error {
 
 // SetRoles says under which login roles a consumer connects, in place of what was known.
 func (m *Migrator) SetRoles(ctx context.Context, consumer string, roles []string) error {
-	return m.registry(ctx, func(s *session) error {
+	return m.registry(ctx, "release", func(s *session) error {
 		return classify(ctx, "record the consumer's roles", evidence.SetRoles(ctx, s.conn, consumer, roles, m.opts.PawlVersion))
 	})
 }

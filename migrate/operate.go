@@ -13,8 +13,8 @@ import (
 	"github.com/bitvault/pawl/phases/gate"
 )
 
-// with runs f on a session that holds the lock and has a ledger.
-func (m *Migrator) with(ctx context.Context, f func(*session, *Ledger) error) error {
+// with runs f on a session that holds the lock and has a ledger. What f refuses is recorded as the command's refusal.
+func (m *Migrator) with(ctx context.Context, command string, f func(*session, *Ledger) error) error {
 	s, err := m.dial(ctx, true)
 	if err != nil {
 		return err
@@ -31,7 +31,7 @@ func (m *Migrator) with(ctx context.Context, f func(*session, *Ledger) error) er
 		return err
 	}
 	if err := f(s, l); err != nil {
-		return err
+		return m.audit(ctx, s, command, err)
 	}
 	return s.unlock(context.WithoutCancel(ctx))
 }
@@ -42,7 +42,7 @@ func (m *Migrator) Resolve(ctx context.Context, version Version, applied bool, r
 	if reason == "" {
 		return &ConfigError{Message: "a reason is needed: it is recorded with who gave it"}
 	}
-	return m.with(ctx, func(s *session, l *Ledger) error {
+	return m.with(ctx, "resolve", func(s *session, l *Ledger) error {
 		e, ok := l.Entries[version]
 		if !ok || e.State != StateRunning {
 			state := "not in the ledger"
@@ -50,6 +50,7 @@ func (m *Migrator) Resolve(ctx context.Context, version Version, applied bool, r
 				state = string(e.State)
 			}
 			return &RefusedError{
+				Version: version,
 				Message: fmt.Sprintf("version %s is %s; only one that a run began and did not end can be resolved", version, state),
 				Hint:    "see `pawl status`",
 			}
@@ -102,7 +103,7 @@ func (m *Migrator) Down(ctx context.Context) (*Migration, error) {
 		return nil, err
 	}
 	var undone *Migration
-	err = m.with(ctx, func(s *session, l *Ledger) error {
+	err = m.with(ctx, "down", func(s *session, l *Ledger) error {
 		for _, f := range slices.Backward(files) {
 			if l.Entries[f.Version].State == StateApplied {
 				undone = f
@@ -115,6 +116,7 @@ func (m *Migrator) Down(ctx context.Context) (*Migration, error) {
 		down := undone.back()
 		if down == nil {
 			return &RefusedError{
+				Version: undone.Version,
 				Message: undone.Path + " has no .down.sql beside it, and no part that leads back",
 				Hint:    "write one, or make the development database anew and run `pawl migrate --env dev`",
 			}
@@ -134,7 +136,7 @@ func (m *Migrator) Down(ctx context.Context) (*Migration, error) {
 
 // RegisterRelease stores manifests of releases that may be deployed.
 func (m *Migrator) RegisterRelease(ctx context.Context, manifests ...*evidence.Manifest) error {
-	return m.registry(ctx, func(s *session) error {
+	return m.registry(ctx, "release", func(s *session) error {
 		for _, manifest := range manifests {
 			if err := evidence.Register(ctx, s.conn, manifest, m.opts.PawlVersion); err != nil {
 				return classify(ctx, "register the release", err)
@@ -146,7 +148,7 @@ func (m *Migrator) RegisterRelease(ctx context.Context, manifests ...*evidence.M
 
 // RecordDigests notes that images are of a release.
 func (m *Migrator) RecordDigests(ctx context.Context, consumer, release string, digests []string) error {
-	return m.registry(ctx, func(s *session) error {
+	return m.registry(ctx, "release", func(s *session) error {
 		err := evidence.AddDigests(ctx, s.conn, consumer, release, digests)
 		if err == evidence.ErrUnknownRelease { //nolint:errorlint // the sentinel is returned as it is
 			return &RefusedError{Message: fmt.Sprintf("%s has no release %q", consumer, release), Hint: "see `pawl release list`"}
@@ -157,7 +159,7 @@ func (m *Migrator) RecordDigests(ctx context.Context, consumer, release string, 
 
 // RecordRelease adds one event to a release's log.
 func (m *Migrator) RecordRelease(ctx context.Context, consumer, release string, kind gate.EventKind, reason string) error {
-	return m.registry(ctx, func(s *session) error {
+	return m.registry(ctx, "release", func(s *session) error {
 		err := evidence.Record(ctx, s.conn, consumer, release, kind, reason, m.opts.PawlVersion)
 		if err == evidence.ErrUnknownRelease { //nolint:errorlint // the sentinel is returned as it is
 			return &RefusedError{
@@ -170,8 +172,9 @@ func (m *Migrator) RecordRelease(ctx context.Context, consumer, release string, 
 }
 
 // registry runs f with a ledger that is up to date. Release events need no lock of pawl's: the log only grows, and a
-// contract locks it against new events before its last look. Only creating the ledger takes the lock.
-func (m *Migrator) registry(ctx context.Context, f func(*session) error) error {
+// contract locks it against new events before its last look. Only creating the ledger takes the lock. What f refuses is recorded as
+// the command's refusal.
+func (m *Migrator) registry(ctx context.Context, command string, f func(*session) error) error {
 	s, err := m.dial(ctx, true)
 	if err != nil {
 		return err
@@ -182,9 +185,9 @@ func (m *Migrator) registry(ctx context.Context, f func(*session) error) error {
 		return err
 	}
 	if l.Schema < migrations.Newest {
-		return m.with(ctx, func(s *session, _ *Ledger) error { return f(s) })
+		return m.with(ctx, command, func(s *session, _ *Ledger) error { return f(s) })
 	}
-	return f(s)
+	return m.audit(ctx, s, command, f(s))
 }
 
 // Releases gives the state of every release that the ledger knows.

@@ -517,7 +517,7 @@ func (m *Migrator) bringBack(ctx context.Context, s *session, d *SoftDrop, why, 
 
 // UndoSoftDrop brings back what a migration has set aside; it stays until AgainSoftDrop.
 func (m *Migrator) UndoSoftDrop(ctx context.Context, version Version, reason string, who evidence.Person) error {
-	return m.softDropDo(ctx, version, "aside", func(s *session, d *SoftDrop) error {
+	return m.softDropDo(ctx, "soft-drop undo", version, "aside", func(s *session, d *SoftDrop) error {
 		by := string(who)
 		if by == "" {
 			by = s.role
@@ -528,7 +528,7 @@ func (m *Migrator) UndoSoftDrop(ctx context.Context, version Version, reason str
 
 // AgainSoftDrop lets a migration set aside again what was brought back.
 func (m *Migrator) AgainSoftDrop(ctx context.Context, version Version, reason string) error {
-	return m.softDropDo(ctx, version, "restored", func(s *session, d *SoftDrop) error {
+	return m.softDropDo(ctx, "soft-drop again", version, "restored", func(s *session, d *SoftDrop) error {
 		const again = `
 with e as (insert into pawl.event (kind, version, detail, pawl_version) values ('soft drop again', $1, jsonb_build_object('reason', $2::text), $3))
 delete from pawl.soft_drop where version = $1 and state = 'restored'`
@@ -537,15 +537,15 @@ delete from pawl.soft_drop where version = $1 and state = 'restored'`
 	})
 }
 
-func (m *Migrator) softDropDo(ctx context.Context, version Version, state string, f func(*session, *SoftDrop) error) error {
-	return m.with(ctx, func(s *session, _ *Ledger) error {
+func (m *Migrator) softDropDo(ctx context.Context, command string, version Version, state string, f func(*session, *SoftDrop) error) error {
+	return m.with(ctx, command, func(s *session, _ *Ledger) error {
 		all, err := s.softDrops(ctx)
 		if err != nil {
 			return err
 		}
 		d := all[version]
 		if d == nil || d.State != state {
-			return &RefusedError{Message: fmt.Sprintf("version %s has nothing that is %s", version, state), Hint: "see `pawl soft-drop`"}
+			return &RefusedError{Version: version, Message: fmt.Sprintf("version %s has nothing that is %s", version, state), Hint: "see `pawl soft-drop`"}
 		}
 		return f(s, d)
 	})
