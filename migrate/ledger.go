@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strconv"
 	"time"
 
@@ -39,9 +40,11 @@ const (
 
 // Entry is one row of the ledger.
 type Entry struct {
-	Version       Version
-	Name          string
-	Sum           string
+	Version Version
+	Name    string
+	Sum     string
+	// Same are the checksums of later texts that were proved to differ from the applied one in blanks and comments alone.
+	Same          []string
 	Phase         string
 	State         State
 	Transactional bool
@@ -53,6 +56,12 @@ type Entry struct {
 	Client     string
 	// Reason is the JSON of why a held migration is held; nil otherwise.
 	Reason json.RawMessage
+}
+
+// has reports whether a checksum is that of what was applied, as far as blanks and comments do not count. What was adopted without
+// its file has no checksum.
+func (e Entry) has(sum string) bool {
+	return e.Sum == sum || e.Sum == "" || slices.Contains(e.Same, sum)
 }
 
 // Ledger is what a database says of itself. The zero Ledger is that of a database which pawl never touched.
@@ -69,7 +78,7 @@ type Ledger struct {
 
 const readLedger = `
 select m.meta, l.version, l.name, l.checksum, l.phase, l.state, l.transactional, l.origin, l.started_at, l.finished_at,
-       l.applied_by, l.client, l.reason
+       l.applied_by, l.client, l.reason, to_jsonb(l) -> 'same'
 from (select jsonb_object_agg(key, value) as meta from pawl.meta) m left join pawl.migration l on true`
 
 // ledger reads pawl's tables with one statement; none where they do not exist.
@@ -92,8 +101,9 @@ func (s *session) ledger(ctx context.Context) (*Ledger, error) {
 			transactional             *bool
 			started, finished         *time.Time
 			reason                    []byte
+			same                      []string
 		)
-		err := rows.Scan(&meta, &version, &name, &sum, &phase, &state, &transactional, &origin, &started, &finished, &by, &client, &reason)
+		err := rows.Scan(&meta, &version, &name, &sum, &phase, &state, &transactional, &origin, &started, &finished, &by, &client, &reason, &same)
 		if err != nil {
 			return nil, classify(ctx, "read the ledger", err)
 		}
@@ -108,7 +118,7 @@ func (s *session) ledger(ctx context.Context) (*Ledger, error) {
 			continue
 		}
 		e := Entry{
-			Version: Version(*version), Name: *name, Sum: *sum, Phase: *phase, State: State(*state),
+			Version: Version(*version), Name: *name, Sum: *sum, Same: same, Phase: *phase, State: State(*state),
 			Transactional: *transactional, Origin: *origin, StartedAt: *started, AppliedBy: *by, Client: *client, Reason: reason,
 		}
 		if finished != nil {

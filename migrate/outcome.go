@@ -276,22 +276,18 @@ func (m *Migrator) dropLeftovers(ctx context.Context, s *session, o parse.Outcom
 // detach runs DETACH PARTITION … CONCURRENTLY. It is two transactions: after the first the partition is marked, and
 // only FINALIZE can carry out the second (manual, ALTER TABLE).
 func (m *Migrator) detach(ctx context.Context, s *session, migration *Migration, p part, o parse.Outcome, doubt bool) error {
-	const query = `
-select coalesce(bool_or(i.inhdetachpending), false), count(i.inhrelid) > 0, to_regclass($2) is not null
-from pg_inherits i where i.inhparent = to_regclass($1) and i.inhrelid = to_regclass($2)`
 	parent, partition := qualified(o.Schema, o.Name), qualified(o.RelationSchema, o.Relation)
-	var pending, attached, exists bool
-	if err := s.conn.QueryRow(ctx, query, parent, partition).Scan(&pending, &attached, &exists); err != nil {
-		return err
-	}
+	state, err := s.detaching(ctx, parent, partition)
 	switch {
-	case pending:
-		if _, err := s.conn.Exec(ctx, "alter table "+parent+" detach partition "+partition+" finalize"); err != nil {
+	case err != nil:
+		return err
+	case state.pending:
+		if err := s.finalize(ctx, parent, partition); err != nil {
 			return err
 		}
 		m.opts.OnEvent(Recovered{migration, fmt.Sprintf("finished the interrupted DETACH of partition %s", o.Relation)})
 		return nil
-	case doubt && exists && !attached:
+	case doubt && state.exists && !state.attached:
 		m.opts.OnEvent(Recovered{migration, fmt.Sprintf("partition %s is detached already", o.Relation)})
 		return nil
 	}

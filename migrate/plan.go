@@ -189,13 +189,12 @@ func compare(files []*Migration, l *Ledger) (*todo, error) {
 			t.pending = append(t.pending, m)
 			continue
 		}
-		// What was adopted without its file has no checksum.
-		if e.Sum != m.Sum && e.Sum != "" {
+		if !e.has(m.Sum) {
 			return nil, &IntegrityError{
 				Version: m.Version, Path: m.Path,
 				Message: fmt.Sprintf("version %s was applied on %s from another text: the ledger has checksum %s, the file has %s",
 					m.Label, e.FinishedAt.UTC().Format("2006-01-02 15:04 MST"), short(e.Sum), short(m.Sum)),
-				Hint: "restore the file as it was applied, and put the change into a new migration",
+				Hint: "restore the file as it was applied, and put the change into a new migration; where only blanks and comments changed, `pawl repair` proves it",
 			}
 		}
 		t.applied = append(t.applied, m)

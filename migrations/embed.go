@@ -9,4 +9,4 @@ import "embed"
 var FS embed.FS
 
 // Newest is the version of the newest ledger migration in FS, and so the newest ledger that this pawl knows.
-const Newest = 5
+const Newest = 6

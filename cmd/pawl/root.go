@@ -114,7 +114,7 @@ DATABASE_URL and the PG… variables of libpq.`,
 		list []*cobra.Command
 	}{
 		{"write", []*cobra.Command{newNewCommand(a), newLintCommand(a), newLSPCommand(a), newExplainCommand(a), newClassifyCommand(a)}},
-		{"run", []*cobra.Command{newMigrateCommand(a), newVerifyCommand(a), newManifestsCommand(a), newPlanCommand(a), newStatusCommand(a), newLogCommand(a), newAdoptCommand(a), newBackfillCommand(a), newSoftDropCommand(a), newResolveCommand(a), newDoctorCommand(a), newDownCommand(a)}},
+		{"run", []*cobra.Command{newMigrateCommand(a), newVerifyCommand(a), newManifestsCommand(a), newPlanCommand(a), newStatusCommand(a), newLogCommand(a), newAdoptCommand(a), newBackfillCommand(a), newSoftDropCommand(a), newRepairCommand(a), newResolveCommand(a), newDoctorCommand(a), newDownCommand(a)}},
 		{"gate", []*cobra.Command{newGateCommand(a), newReleaseCommand(a), newAckCommand(a), newObserveCommand(a), newRefsCommand(a)}},
 	} {
 		for _, c := range group.list {
@@ -296,6 +296,7 @@ type runFlags struct {
 	gateDev          bool
 	possible         string
 	roles            string
+	by               string
 	window           time.Duration
 	keepPrevious     int
 	wait             time.Duration
@@ -375,7 +376,7 @@ func (a *app) migrator(r *runFlags) (*migrate.Migrator, error) {
 		FailOnBlocked: r.onBlocked == "fail", Incoming: migrate.Incoming(r.deployGate), Lane: migrate.Lane(r.lane),
 		Restore: migrate.Restore(r.restorePoint), GateDev: r.gateDev, OutOfOrder: migrate.OutOfOrder(r.outOfOrder),
 		Wait: r.wait, LockTimeout: r.lockTimeout, MaxLockTimeout: r.maxLockTimeout, LockDeadline: r.lockDeadline,
-		StatementTimeout: r.statementTimeout, Application: a.application(), Person: string(a.person("")), PawlVersion: pawlVersion(), OnEvent: a.onEvent(), InlineBackfills: r.runBackfills,
+		StatementTimeout: r.statementTimeout, Application: a.application(), Person: string(a.person(r.by)), PawlVersion: pawlVersion(), OnEvent: a.onEvent(), InlineBackfills: r.runBackfills,
 	}), nil
 }
 
