@@ -168,12 +168,13 @@ func (s *shadow) followed(ctx context.Context, c *phases.Catalog, version int) (
 	return phases.CatalogOf(version, parse.File("the shadow's schema", []byte(text))), nil
 }
 
-// tidy ends a transaction that a file left open, and takes its settings back.
+// tidy ends a transaction that a file left open, and takes its settings and its temporary tables back: no other session
+// sees those.
 func (s *shadow) tidy(ctx context.Context) {
 	if s.conn.PgConn().TxStatus() != 'I' {
 		_, _ = s.conn.Exec(ctx, "commit")
 	}
-	_, _ = s.conn.Exec(ctx, "reset session authorization; reset role; reset all")
+	_, _ = s.conn.Exec(ctx, "reset session authorization; reset role; reset all; discard temp")
 }
 
 // know takes the statements of the releases and asks for each of them once.
