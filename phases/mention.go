@@ -15,7 +15,7 @@ const Hole = "\uE000"
 type Mentions struct {
 	// Relations are the tables, views, sequences and row types named, with what is done to them.
 	Relations []RelationMention
-	// Names are all identifiers that may name a column, attribute or function.
+	// Names are all identifiers that may name a column, attribute or function, and the operators but for CommonOperator.
 	Names map[string]bool
 	// Strings are the string constants: enum values, regclass texts, sequence names.
 	Strings []string
@@ -241,8 +241,14 @@ func (m *Mentions) meets(take Take, reach []Reached, columns []string) Mention {
 			return Mention{Uses: take.Uses, Named: true}
 		}
 		return m.named(take.Object.Name, take.Uses, reach)
-	case Role, Database, Extension, Other:
+	case Role, Database, Extension, Other, Cast:
+		// A cast need not be written where one is made.
 		return Mention{Uses: take.Uses}
+	case Operator:
+		if commonOperators[take.Object.Name] {
+			return Mention{Uses: take.Uses}
+		}
+		return m.named(take.Object.Name, take.Uses, reach)
 	default:
 		if take.Object.Relation != "" && take.Object.Name == "" {
 			return m.relationMeets(take, reach)
@@ -250,6 +256,12 @@ func (m *Mentions) meets(take Take, reach []Reached, columns []string) Mention {
 		return m.named(take.Object.Name, take.Uses, reach)
 	}
 }
+
+// commonOperators are those that Mentions leave out of their Names, for nearly every statement has one.
+var commonOperators = map[string]bool{"=": true, "<>": true, "!=": true, "<": true, ">": true, "<=": true, ">=": true, "+": true, "-": true, "*": true, "/": true, "||": true, "~~": true, "!~~": true} //nolint:gochecknoglobals // a constant table
+
+// CommonOperator reports whether Mentions leave an operator out of their Names.
+func CommonOperator(name string) bool { return commonOperators[name] }
 
 func firstOf(a, b string) string {
 	if a != "" {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"strings"
@@ -51,7 +52,7 @@ func startShadow(ctx context.Context, where string, major int) (*shadow, error) 
 
 // shadowDatabase makes an empty database, and gives what takes it away again.
 func shadowDatabase(ctx context.Context, where string, major int) (config *pgx.ConnConfig, stop func() error, err error) {
-	url := where
+	url, name := where, ""
 	if where == "embedded" {
 		server, err := pgserver.Start(ctx, pgserver.Options{Major: major, Private: true})
 		if err != nil {
@@ -66,38 +67,38 @@ func shadowDatabase(ctx context.Context, where string, major int) (config *pgx.C
 		if err != nil {
 			return nil, nil, &usageError{message: "--shadow is \"embedded\" or the URL of a server on which a database may be made and dropped: " + lastError(err)}
 		}
-		if stop, err = createShadow(ctx, admin); err != nil {
+		if name, stop, err = createShadow(ctx, admin); err != nil {
 			return nil, nil, err
 		}
 	}
 	if config, err = pgx.ParseConfig(url); err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("read the shadow's URL: %w", err), stop())
 	}
-	if where != "embedded" {
-		config.Database = shadowName
+	if name != "" {
+		config.Database = name
 	}
 	config.OnNotice = func(*pgconn.PgConn, *pgconn.Notice) {}
 	return config, stop, nil
 }
 
-const shadowName = "pawl_shadow"
-
-// createShadow makes a database beside the one that the URL names, and gives what drops it again.
-func createShadow(ctx context.Context, config *pgx.ConnConfig) (func() error, error) {
+// createShadow makes a database beside the one that the URL names, and gives its name and what drops it again. Several may
+// use one server at a time.
+func createShadow(ctx context.Context, config *pgx.ConnConfig) (name string, stop func() error, err error) {
 	admin, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
-		return nil, &migrate.TransientError{Message: "no connection to the shadow's server", Err: err}
+		return "", nil, &migrate.TransientError{Message: "no connection to the shadow's server", Err: err}
 	}
+	name = "pawl_shadow_" + strings.ToLower(rand.Text()[:12])
 	drop := func() error {
 		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 		defer cancel()
-		_, err := admin.Exec(clean, "drop database if exists "+shadowName+" with (force)")
+		_, err := admin.Exec(clean, "drop database if exists "+name+" with (force)")
 		return errors.Join(err, admin.Close(clean))
 	}
-	if _, err := admin.Exec(ctx, "create database "+shadowName); err != nil {
-		return nil, errors.Join(fmt.Errorf("make the shadow database: %w", err), admin.Close(ctx))
+	if _, err := admin.Exec(ctx, "create database "+name); err != nil {
+		return "", nil, errors.Join(fmt.Errorf("make the shadow database: %w", err), admin.Close(ctx))
 	}
-	return drop, nil
+	return name, drop, nil
 }
 
 func (s *shadow) close(ctx context.Context) error {

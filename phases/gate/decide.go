@@ -537,7 +537,7 @@ func settled(t Taken, m phases.Mention, p Proof) bool {
 	}
 	switch t.Object.Kind {
 	case phases.Table, phases.Column, phases.View, phases.MatView, phases.Sequence, phases.Type, phases.Domain, phases.Attribute,
-		phases.Function, phases.Schema, phases.Index, phases.Constraint:
+		phases.Function, phases.Schema, phases.Index, phases.Constraint, phases.Operator, phases.Cast, phases.Collation:
 		return true
 	}
 	return false

@@ -380,6 +380,11 @@ func (w *mentionWalk) walk(m protoreflect.Message) {
 		w.typeName(node)
 	case *pg_query.A_Expr:
 		w.children(m, "name")
+		if n := len(node.Name); n > 0 {
+			if name := node.Name[n-1].GetString_().GetSval(); !phases.CommonOperator(name) {
+				w.out.Names[name] = true
+			}
+		}
 		return
 	case *pg_query.String:
 		w.column(node.Sval)
