@@ -154,6 +154,38 @@ func (s *session) driftSince(ctx context.Context, snap *snapshotRow, l *Ledger) 
 }
 
 func (m *Migrator) driftFromFiles(ctx context.Context, s *session, l *Ledger, t *todo, snap *snapshotRow, o DriftOptions) (drift *Drift, err error) {
+	r, err := m.openReplay(ctx, s, l, t, snap, o)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, r.shadow.Close()) }()
+	d := &Drift{Database: s.database, Against: fmt.Sprintf("%d applied files on a throwaway server", len(t.applied))}
+	want, err := r.run(ctx, t.applied)
+	if err != nil {
+		return nil, err
+	}
+	d.Notes = r.notes
+	live, err := evidence.Describe(ctx, s.conn, r.describe)
+	if err != nil {
+		return nil, classify(ctx, "read the schema", err)
+	}
+	d.Differences = evidence.Diff(want, live)
+	return d, s.withoutAside(ctx, d)
+}
+
+// replay is a throwaway server on which files are run, to tell what they give.
+type replay struct {
+	m        *Migrator
+	s        *session
+	shadow   *Shadow
+	config   *pgx.ConnConfig
+	describe evidence.DescribeOptions
+	// notes say what cannot be compared.
+	notes []string
+}
+
+// openReplay makes the shadow like what the files found. Who gets it closes its shadow.
+func (m *Migrator) openReplay(ctx context.Context, s *session, l *Ledger, t *todo, snap *snapshotRow, o DriftOptions) (*replay, error) {
 	if err := t.replayable(); err != nil {
 		return nil, err
 	}
@@ -165,33 +197,41 @@ func (m *Migrator) driftFromFiles(ctx context.Context, s *session, l *Ledger, t 
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, shadow.Close()) }()
-	d := &Drift{Database: s.database, Against: fmt.Sprintf("%d applied files on a throwaway server", len(t.applied))}
+	r := &replay{m: m, s: s, shadow: shadow}
+	if err := r.equipped(ctx, t, snap, needs); err != nil {
+		return nil, errors.Join(err, shadow.Close())
+	}
+	return r, nil
+}
+
+func (r *replay) equipped(ctx context.Context, t *todo, snap *snapshotRow, needs ShadowNeeds) error {
 	var out []string
 	if snap != nil {
 		out = snap.leftOut
 	}
-	describe, err := s.described(ctx, out)
-	if err != nil {
-		return nil, err
+	var err error
+	if r.describe, err = r.s.described(ctx, out); err != nil {
+		return err
 	}
-	describe.WithoutRoles = !shadow.Roles || needs.Owner == ""
+	r.describe.WithoutRoles = !r.shadow.Roles || needs.Owner == ""
 	switch {
-	case !shadow.Roles:
-		d.Notes = append(d.Notes, "owners and grants are not compared: the throwaway server has other roles")
+	case !r.shadow.Roles:
+		r.notes = append(r.notes, "owners and grants are not compared: the throwaway server has other roles")
 	case needs.Owner == "":
-		d.Notes = append(d.Notes, "owners and grants are not compared: several roles have applied the files")
+		r.notes = append(r.notes, "owners and grants are not compared: several roles have applied the files")
 	}
-	config := shadow.Config.Copy()
-	config.RuntimeParams["search_path"] = s.searchPath
-	if !describe.WithoutRoles {
-		config.RuntimeParams["role"] = needs.Owner
+	r.config = r.shadow.Config.Copy()
+	r.config.RuntimeParams["search_path"] = r.s.searchPath
+	if !r.describe.WithoutRoles {
+		r.config.RuntimeParams["role"] = needs.Owner
 	}
-	if err := s.equip(ctx, shadow.Config, t.applied, d); err != nil {
-		return nil, err
-	}
-	replay := New(config, m.files, Options{Root: m.opts.Root, Schema: s.schema, Environment: Dev, Restore: RestoreOff, Application: "pawl drift"})
-	replay.list = t.applied
+	return r.s.equip(ctx, r.shadow.Config, t.applied, r)
+}
+
+// run runs what is not run yet of a list of files, and gives the schema that they leave.
+func (r *replay) run(ctx context.Context, list []*Migration) (want *evidence.Description, err error) {
+	replay := New(r.config, r.m.files, Options{Root: r.m.opts.Root, Schema: r.s.schema, Environment: Dev, Restore: RestoreOff, Application: "pawl drift"})
+	replay.list = list
 	if _, err := replay.Migrate(ctx); err != nil {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
@@ -201,21 +241,13 @@ func (m *Migrator) driftFromFiles(ctx context.Context, s *session, l *Ledger, t 
 			Hint: "make them run there, or use a server that has what they need: --shadow URL",
 		}
 	}
-	conn, err := pgx.ConnectConfig(ctx, shadow.Config)
+	conn, err := pgx.ConnectConfig(ctx, r.shadow.Config)
 	if err != nil {
 		return nil, classify(ctx, "connect to the shadow", err)
 	}
 	defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
-	want, err := evidence.Describe(ctx, conn, describe)
-	if err != nil {
-		return nil, classify(ctx, "read the shadow's schema", err)
-	}
-	live, err := evidence.Describe(ctx, s.conn, describe)
-	if err != nil {
-		return nil, classify(ctx, "read the schema", err)
-	}
-	d.Differences = evidence.Diff(want, live)
-	return d, s.withoutAside(ctx, d)
+	want, err = evidence.Describe(ctx, conn, r.describe)
+	return want, classify(ctx, "read the shadow's schema", err)
 }
 
 // described gives what of the database is compared: all of it, or the tenant's schema alone.
@@ -281,7 +313,7 @@ func (s *session) shadowNeeds(ctx context.Context, l *Ledger) (ShadowNeeds, erro
 }
 
 // equip gives the shadow what the files take for granted: schemas of the search path, and extensions that none of them makes.
-func (s *session) equip(ctx context.Context, shadow *pgx.ConnConfig, applied []*Migration, d *Drift) error {
+func (s *session) equip(ctx context.Context, shadow *pgx.ConnConfig, applied []*Migration, r *replay) error {
 	conn, err := pgx.ConnectConfig(ctx, shadow)
 	if err != nil {
 		return &TransientError{Message: "no connection to the shadow", Err: innermost(err)}
@@ -331,7 +363,7 @@ select 'extension', extname, quote_ident(n.nspname) from pg_extension e join pg_
 		}
 		schema := "create schema if not exists " + t.Schema + "; "
 		if _, err := conn.Exec(ctx, schema+"create extension "+pgx.Identifier{t.Name}.Sanitize()+" schema "+t.Schema); err != nil {
-			d.Notes = append(d.Notes, fmt.Sprintf("no file makes extension %s, and the throwaway server does not have it", t.Name))
+			r.notes = append(r.notes, fmt.Sprintf("no file makes extension %s, and the throwaway server does not have it", t.Name))
 		}
 	}
 	return nil

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/bitvault/pawl/migrations"
 	"github.com/bitvault/pawl/phases/evidence"
 	"github.com/bitvault/pawl/phases/gate"
@@ -34,45 +32,6 @@ func (m *Migrator) with(ctx context.Context, command string, f func(*session, *L
 		return m.audit(ctx, s, command, err)
 	}
 	return s.unlock(context.WithoutCancel(ctx))
-}
-
-// Resolve says what became of a non-transactional migration whose outcome the catalog cannot tell. Only a row in
-// StateRunning can be resolved. Reason is recorded, and must not be empty.
-func (m *Migrator) Resolve(ctx context.Context, version Version, applied bool, reason string) error {
-	if reason == "" {
-		return &ConfigError{Message: "a reason is needed: it is recorded with who gave it"}
-	}
-	return m.with(ctx, "resolve", func(s *session, l *Ledger) error {
-		e, ok := l.Entries[version]
-		if !ok || e.State != StateRunning {
-			state := "not in the ledger"
-			if ok {
-				state = string(e.State)
-			}
-			return &RefusedError{
-				Version: version,
-				Message: fmt.Sprintf("version %s is %s; only one that a run began and did not end can be resolved", version, state),
-				Hint:    "see `pawl status`",
-			}
-		}
-		return classify(ctx, "resolve the migration", pgx.BeginFunc(ctx, s.conn, func(tx pgx.Tx) error {
-			outcome := "not applied"
-			if applied {
-				outcome = "applied"
-			}
-			const event = `insert into pawl.event (kind, version, detail, pawl_version) values ('resolved', $1, jsonb_build_object('outcome', $2::text, 'reason', $3::text), $4)`
-			if _, err := tx.Exec(ctx, event, string(version), outcome, reason, m.opts.PawlVersion); err != nil {
-				return err
-			}
-			if !applied {
-				_, err := tx.Exec(ctx, `delete from pawl.migration where version = $1 and state = 'running'`, string(version))
-				return err
-			}
-			_, err := tx.Exec(ctx, `select pawl.record_applied($1, $2, $3, $4, false, $5, $6, 'resolved')`,
-				string(version), e.Name, e.Sum, e.Phase, m.opts.PawlVersion, s.lockKey)
-			return err
-		}))
-	})
 }
 
 // Down undoes the newest applied migration by its NAME.down.sql. It exists for development: the database itself must

@@ -55,6 +55,8 @@ type Repair struct {
 	// mend does it. It records nothing where both happen in one transaction: record is false then.
 	mend   func(context.Context) error
 	record bool
+	// outcome is what is proved of a whole step: StateApplied, stateUndone, or empty for neither.
+	outcome State
 }
 
 // Repair looks for what interrupted runs, and edits of applied files, have left, and puts right what files, ledger and catalog
@@ -96,13 +98,7 @@ func (m *Migrator) Repair(ctx context.Context, o RepairOptions) ([]Repair, error
 			return nil, err
 		}
 	}
-	r := &repairer{m: m, s: s, l: l, o: o, files: map[Version]*Migration{}, unfinished: map[string]bool{}}
-	for _, f := range files {
-		if f.Version.Repeatable() {
-			f.Version = l.nextOf(f)
-		}
-		r.files[f.Version] = f
-	}
+	r := newRepairer(m, s, l, files, o)
 	for _, look := range []func(context.Context) error{r.texts, r.steps, r.detaches, r.indexes} {
 		if err := look(ctx); err != nil {
 			return r.list, m.audit(ctx, s, "repair", err)
@@ -127,6 +123,17 @@ type repairer struct {
 	list  []Repair
 	// unfinished are the names of indexes, and of partitions, that belong to a migration which was begun and did not end.
 	unfinished map[string]bool
+}
+
+func newRepairer(m *Migrator, s *session, l *Ledger, files []*Migration, o RepairOptions) *repairer {
+	r := &repairer{m: m, s: s, l: l, o: o, files: map[Version]*Migration{}, unfinished: map[string]bool{}}
+	for _, f := range files {
+		if f.Version.Repeatable() {
+			f.Version = l.nextOf(f)
+		}
+		r.files[f.Version] = f
+	}
+	return r
 }
 
 // versions are the ledger's in a state, in their order.

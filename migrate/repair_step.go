@@ -24,6 +24,9 @@ type fate struct {
 	open string
 }
 
+// stateUndone is that of a migration of which nothing is done.
+const stateUndone State = "undone"
+
 // steps looks up what became of migrations that were begun and whose end was not seen.
 func (r *repairer) steps(ctx context.Context) error {
 	for _, v := range r.versions(StateRunning) {
@@ -114,6 +117,7 @@ func (r *repairer) step(ctx context.Context, f *Repair, file *Migration) error {
 		}
 		switch {
 		case last == 0:
+			f.outcome = stateUndone
 			did = append(did, "recorded as not applied; the next run of `pawl migrate` takes the file up, as it stands then")
 			f.mend = func(ctx context.Context) error { return r.notApplied(ctx, file.Version, tidies) }
 		case last == j.done && len(tidies) == 0:
@@ -125,6 +129,9 @@ func (r *repairer) step(ctx context.Context, f *Repair, file *Migration) error {
 		}
 		f.Do = strings.Join(did, "; ")
 		return nil
+	}
+	if len(tidies) == 0 {
+		f.outcome = StateApplied
 	}
 	f.Do = strings.Join(append(did, "recorded as applied"), "; ")
 	f.mend = func(ctx context.Context) error {

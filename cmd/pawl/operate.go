@@ -86,38 +86,6 @@ func after(version string) string {
 	}
 }
 
-func newResolveCommand(a *app) *cobra.Command {
-	var r runFlags
-	var applied, not bool
-	var reason string
-	cmd := &cobra.Command{
-		Use:     "resolve VERSION (--applied | --not-applied) --reason TEXT",
-		Short:   "Say what became of an interrupted statement where the catalog cannot tell",
-		Example: `  pawl resolve 0042 --not-applied --reason "the server log shows that it was cancelled"`,
-		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			v, ok := migrate.ParseVersion(args[0])
-			if !ok || applied == not {
-				return &usageError{message: "give one VERSION, and one of --applied and --not-applied"}
-			}
-			m, err := a.migrator(&r)
-			if err != nil {
-				return err
-			}
-			if err := m.Resolve(cmd.Context(), v, applied, reason); err != nil {
-				return err
-			}
-			fmt.Fprintln(a.stdout, "recorded; run `pawl migrate` to go on")
-			return nil
-		},
-	}
-	cmd.Flags().BoolVar(&applied, "applied", false, "the statement took effect")
-	cmd.Flags().BoolVar(&not, "not-applied", false, "it did not, and what it left is cleaned up")
-	cmd.Flags().StringVar(&reason, "reason", "", "how you know; it is recorded")
-	cmd.Flags().DurationVar(&r.wait, "wait", 10*time.Minute, "how long to wait for another pawl at work")
-	return cmd
-}
-
 func newDownCommand(a *app) *cobra.Command {
 	var r runFlags
 	cmd := &cobra.Command{
