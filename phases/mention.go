@@ -101,7 +101,7 @@ func (m *Mentions) Meets(take Take, reach []Reached, columns ...string) Mention 
 	if found.Uses != 0 {
 		found.Through = m.reaches(reach)
 		whole := slices.DeleteFunc(slices.Clone(reach), func(r Reached) bool { return r.Partly })
-		found.Partly = len(whole) < len(reach) && m.meetsHoles(take, whole, columns).Uses == 0
+		found.Partly = len(whole) < len(reach) && m.meetsHoles(take, whole, columns).Uses == 0 || found.Partly
 		found.Inside = m.reaches(slices.DeleteFunc(slices.Clone(reach), func(r Reached) bool { return !r.Inside }))
 	}
 	return found
@@ -214,8 +214,15 @@ func (m *Mentions) meets(take Take, reach []Reached, columns []string) Mention {
 		return m.columnMeets(take, reach, columns)
 	case Index:
 		return m.constraintMeets(take, reach)
-	case Table, View, MatView, Sequence:
+	case Table, View, MatView:
 		return m.relationMeets(take, reach)
+	case Sequence:
+		found := m.relationMeets(take, reach)
+		if found.Uses == 0 && len(m.Strings) == 0 && take.Uses&Call != 0 && (m.Names["nextval"] || m.Names["setval"] || m.Names["currval"]) {
+			// Which sequence is meant comes as a parameter.
+			return Mention{Uses: Call, Partly: true}
+		}
+		return found
 	case Constraint:
 		return m.constraintMeets(take, reach)
 	case Trigger, Rule, Policy:
@@ -241,14 +248,16 @@ func (m *Mentions) meets(take Take, reach []Reached, columns []string) Mention {
 			return Mention{Uses: take.Uses, Named: true}
 		}
 		return m.named(take.Object.Name, take.Uses, reach)
-	case Role, Database, Extension, Other, Cast:
-		// A cast need not be written where one is made.
+	case Role, Database, Extension, Other:
 		return Mention{Uses: take.Uses}
+	case Cast:
+		// It need not be written where one is made.
+		return Mention{Uses: take.Uses &^ Value}
 	case Operator:
 		if commonOperators[take.Object.Name] {
-			return Mention{Uses: take.Uses}
+			return Mention{Uses: take.Uses &^ Value}
 		}
-		return m.named(take.Object.Name, take.Uses, reach)
+		return m.named(take.Object.Name, take.Uses&^Value, reach)
 	default:
 		if take.Object.Relation != "" && take.Object.Name == "" {
 			return m.relationMeets(take, reach)

@@ -684,7 +684,7 @@ func (j *judgement) refineFunction() {
 			continue
 		}
 		j.Kind = "replace_function"
-		if !f.refuses() && j.Function.refuses() || f.SecurityDefiner && !j.Function.SecurityDefiner {
+		if !f.refuses() && j.Function.refuses() || f.SecurityDefiner && !j.Function.SecurityDefiner || len(c.unfilled(f, j.Function)) > 0 {
 			j.Kind = "replace_function_stricter"
 		}
 		if c.fresh(f.born) {

@@ -1,6 +1,7 @@
 package phases
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -35,6 +36,13 @@ func (j *judgement) sharpenTakes() {
 		return
 	case "create_publication", "add_publication_table", "set_publication_tables", "publish_updates":
 		j.takeUnkeyed()
+		return
+	case "replace_function_stricter":
+		for _, f := range j.c.functions[key(j.c.schemaFor(j.On.Schema), j.On.Name)] {
+			if f.signature() == j.Function.signature() {
+				j.Takes = append(j.Takes, j.c.unfilled(f, j.Function)...)
+			}
+		}
 		return
 	}
 	if t := j.c.typ(TypeName{Schema: j.On.Schema, Name: j.On.Name}); t != nil && j.On.Relation == "" {
@@ -306,6 +314,45 @@ func (j *judgement) filledColumns() (columns, defaulted []string, known bool) {
 		}
 	}
 	return columns, defaulted, known
+}
+
+var assigned = regexp.MustCompile(`\bnew\.(\w+)`)
+
+// unfilled takes what a trigger's function filled and its successor no longer names: the columns that must not be NULL of
+// the tables before whose rows it runs.
+func (c *Catalog) unfilled(old *function, now *FunctionDef) []Take {
+	if old.Returns.Name != "trigger" {
+		return nil
+	}
+	body := strings.ToLower(now.BodyText)
+	gone := map[string]bool{}
+	for _, m := range assigned.FindAllStringSubmatch(strings.ToLower(old.BodyText), -1) {
+		if !strings.Contains(body, "new."+m[1]) {
+			gone[m[1]] = true
+		}
+	}
+	if len(gone) == 0 {
+		return nil
+	}
+	var takes []Take
+	for _, r := range c.sorted() {
+		if !slices.ContainsFunc(r.open().triggers, func(t *trigger) bool {
+			return !t.rule && t.Before && c.fn(Object{Kind: Function, Schema: t.Function.Schema, Name: t.Function.Name}) == old
+		}) {
+			continue
+		}
+		for _, k := range r.open().columns {
+			if !gone[strings.ToLower(k.name)] || !k.notNull || k.identity != 0 || k.generated != 0 {
+				continue
+			}
+			o := Object{Kind: Column, Schema: r.schema, Relation: r.name, Column: k.name}
+			if k.def == nil {
+				takes = append(takes, Take{Object: o, Uses: Omit, Certainty: Fails})
+			}
+			takes = append(takes, Take{Object: o, Uses: Insert | Update, Certainty: ValuesDecide})
+		}
+	}
+	return takes
 }
 
 // takeUnique takes the index or the constraint, of which only what depends on it has to do without.

@@ -13,6 +13,45 @@ import (
 	"github.com/bitvault/pawl/phases"
 )
 
+// asked is what the gate says of one change and one old statement, with and without a shadow.
+func asked(t *testing.T, url, setup, change, old string) (static, shadow string, report string) {
+	t.Helper()
+	dir := t.TempDir()
+	write := func(name, text string) {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o700))
+		require.NoError(t, os.WriteFile(path, []byte(text+"\n"), 0o600))
+	}
+	write("migrations/0001_setup.sql", setup)
+	write("migrations/0002_it.sql", change)
+	write("q/old.sql", old)
+	refs := filepath.Join(dir, "refs.json")
+	var out, log bytes.Buffer
+	build := []string{"refs", "build", "--sql", filepath.Join(dir, "q/*.sql"), "--consumer", "app", "--release", "r1", "-o", refs}
+	require.Zero(t, run(t.Context(), build, &out, &log), "%s", log.String())
+	judge := func(more ...string) string {
+		out.Reset()
+		log.Reset()
+		args := append([]string{"gate", "--dir", filepath.Join(dir, "migrations"), "--after", "0001", "--refs", refs, "--format", "json"}, more...)
+		code := run(t.Context(), args, &out, &log)
+		var got struct {
+			Migrations []struct {
+				Allowed bool   `json:"allowed"`
+				Verdict string `json:"verdict"`
+			} `json:"migrations"`
+		}
+		require.NoError(t, json.Unmarshal(out.Bytes(), &got), "exit %d: %s", code, log.String())
+		require.Len(t, got.Migrations, 1)
+		report += out.String()
+		m := got.Migrations[0]
+		if m.Allowed && m.Verdict != "possible" {
+			return "allowed"
+		}
+		return m.Verdict
+	}
+	return judge(), judge("--shadow", url), report
+}
+
 // Every contract of the registry that breaks an old statement is held, whether a PostgreSQL is asked or not: it may not
 // say that all is well where only executing the statement shows what is wrong.
 func TestGateHoldsEveryKind(t *testing.T) {
@@ -24,35 +63,39 @@ func TestGateHoldsEveryKind(t *testing.T) {
 		}
 		t.Run(string(d.Kind), func(t *testing.T) {
 			t.Parallel()
-			dir := t.TempDir()
-			write := func(name, text string) string {
-				path := filepath.Join(dir, name)
-				require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o700))
-				require.NoError(t, os.WriteFile(path, []byte(text+"\n"), 0o600))
-				return path
-			}
-			write("migrations/0001_setup.sql", phases.Fixture+d.Setup)
-			write("migrations/0002_it.sql", d.Example+";")
-			write("q/old.sql", d.Breaks)
-			refs := filepath.Join(dir, "refs.json")
-			var out, log bytes.Buffer
-			require.Zero(t, run(t.Context(), []string{"refs", "build", "--sql", filepath.Join(dir, "q/*.sql"), "--consumer", "app", "--release", "r1", "-o", refs}, &out, &log), "%s", log.String())
-			for _, how := range [][]string{nil, {"--shadow", db.URL}} {
-				out.Reset()
-				log.Reset()
-				args := append([]string{"gate", "--dir", filepath.Join(dir, "migrations"), "--after", "0001", "--refs", refs, "--format", "json"}, how...)
-				code := run(t.Context(), args, &out, &log)
-				var got struct {
-					Migrations []struct {
-						Allowed bool   `json:"allowed"`
-						Verdict string `json:"verdict"`
-					} `json:"migrations"`
-				}
-				require.NoError(t, json.Unmarshal(out.Bytes(), &got), "exit %d: %s", code, log.String())
-				require.Len(t, got.Migrations, 1)
-				m := got.Migrations[0]
-				require.True(t, !m.Allowed || m.Verdict == "possible", "%v: %s", how, out.String())
-			}
+			static, shadow, report := asked(t, db.URL, phases.Fixture+d.Setup, d.Example+";", d.Breaks)
+			require.NotEqual(t, "allowed", static, report)
+			require.NotEqual(t, "allowed", shadow, report)
+		})
+	}
+}
+
+// What a shadow settles, and what it cannot see.
+func TestGateOnAShadow(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Database(t)
+	const filled = `create table au (id int primary key, b int not null);
+create function f() returns trigger language plpgsql as $$ begin new.b := 1; return new; end $$;
+create trigger tr before insert on au for each row execute function f();`
+	const parted = `create table ev (id bigint, day date) partition by range (day);
+create table ev_a partition of ev for values from ('2024-01-01') to ('2025-01-01');`
+	for _, c := range []struct{ name, setup, change, old, static, shadow string }{
+		{"a trigger's function fills no more", filled, "create or replace function f() returns trigger language plpgsql as $$ begin return new; end $$;", "insert into au (id) values ($1)", "broken", "broken"},
+		{"it fills as before", filled, "create or replace function f() returns trigger language plpgsql as $$ begin new.b := 2; return new; end $$;", "insert into au (id) values ($1)", "allowed", "allowed"},
+		{"a partition goes", parted, "drop table ev_a;", "insert into ev values ($1, $2)", "possible", "possible"},
+		{"a partition is detached", parted, "alter table ev detach partition ev_a;", "insert into ev values ($1, $2)", "broken", "broken"},
+		{"readers of one that is detached", parted, "alter table ev detach partition ev_a;", "select id from ev where day = $1", "possible", "possible"},
+		{"a sequence named by a parameter", "create sequence sq;", "drop sequence sq;", "select nextval($1)", "possible", "possible"},
+		{"a sequence that another is not", "create sequence sq; create sequence s2;", "drop sequence sq;", "select nextval('s2')", "allowed", "allowed"},
+		{"a temporary table in the way", "create table t (a int);", "create temp table t (x int);", "select a from t", "allowed", "allowed"},
+		{"an operator", "create operator === (leftarg = int, rightarg = int, function = int4eq);", "drop operator === (int, int);", "select 1 = 1", "allowed", "allowed"},
+		{"a cast that PostgreSQL makes unasked", "create type ca as (x int); create function fc(ca) returns text language sql as 'select $1.x::text'; create cast (ca as text) with function fc(ca);", "drop cast (ca as text);", "select 1", "broken", "allowed"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			static, shadow, report := asked(t, db.URL, c.setup, c.change, c.old)
+			require.Equal(t, c.static, static, report)
+			require.Equal(t, c.shadow, shadow, report)
 		})
 	}
 }
