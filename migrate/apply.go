@@ -60,6 +60,7 @@ func (m *Migrator) applyTransaction(ctx context.Context, s *session, g *gatekeep
 	start := time.Now()
 	deadline := start.Add(m.opts.LockDeadline)
 	timeout, ease := limits.lock, ""
+	slowly := 0
 	for attempt := 1; ; attempt++ {
 		watch := m.watch(ctx, s, step.Migration, start, timeout)
 		decision, err := m.attempt(ctx, s, g, step, ease+fmt.Sprintf("set local lock_timeout = %d", timeout.Milliseconds()), limits.statement)
@@ -74,6 +75,16 @@ func (m *Migrator) applyTransaction(ctx context.Context, s *session, g *gatekeep
 			return decision, attempt, classify(ctx, "apply "+step.Migration.Name, unwrapStatement(err))
 		}
 		m.rollback(ctx, s)
+		if slow := (*slowRecheckError)(nil); errors.As(err, &slow) {
+			slowly++
+			if decision, err = g.decideAnew(ctx, &step, slow, slowly); err != nil || !decision.Allowed {
+				return decision, attempt, err
+			}
+			if err := sleep(ctx, jitter(2*slow.bound)); err != nil {
+				return decision, attempt, err
+			}
+			continue
+		}
 		if code := sqlState(err); code != "55P03" && code != "40P01" {
 			return decision, attempt, sortStatementError(ctx, step.Migration, err)
 		}
@@ -145,13 +156,14 @@ type part struct {
 
 // attempt runs the file once, in one transaction. Lock are the statements, with ; between them, that set lock_timeout. Any error leaves the transaction to be rolled back.
 func (m *Migrator) attempt(ctx context.Context, s *session, g *gatekeeper, step Step, lock string, statement time.Duration) (gate.Decision, error) {
+	began := time.Now()
 	f := step.Migration.File()
 	text := runnable(f)
 	before := fmt.Sprintf("/* pawl %s */ begin; %s; set local statement_timeout = %d; set local search_path = %s; ",
 		commentSafe(step.Migration.Name), lock, statement.Milliseconds(), s.searchPathList())
 	beforeCount := 4 + strings.Count(lock, ";")
 	if step.keep > 0 || step.aside != nil {
-		return m.soft(ctx, s, g, step, before, beforeCount)
+		return m.soft(ctx, s, g, step, before, beforeCount, began)
 	}
 	record := m.record(s, step)
 	decision := gate.Decision{Allowed: true}
@@ -193,14 +205,14 @@ func (m *Migrator) attempt(ctx context.Context, s *session, g *gatekeeper, step 
 	}
 	if recheck {
 		var err error
-		if decision, err = g.again(ctx, step); err != nil {
+		if decision, err = g.again(ctx, step, began); err != nil {
 			return decision, err
 		}
 		if !decision.Allowed {
 			m.rollback(ctx, s)
 			return decision, nil
 		}
-		record = m.recordDecision(step, decision) + "; " + record
+		record = fmt.Sprintf("set local statement_timeout = %d; %s; %s", statement.Milliseconds(), m.recordDecision(step, decision), record)
 	}
 	return decision, s.send(ctx, f, text, part{before: record + "; commit", beforeCount: 1})
 }

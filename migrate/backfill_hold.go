@@ -20,11 +20,11 @@ func (g *gatekeeper) pastBackfills(ctx context.Context, t *todo, decide judge) j
 	read := false
 	return func(m *Migration, a *phases.Assessment) gate.Decision {
 		d := decide(m, a)
+		if refused, ok := g.refused[m.Version]; ok && g.err == nil {
+			return refused
+		}
 		if !Gated(a) || g.err != nil {
 			return d
-		}
-		if refused, ok := g.refused[m.Version]; ok {
-			return refused
 		}
 		if !read && g.s.hasLedger {
 			var err error

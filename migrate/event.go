@@ -87,6 +87,14 @@ type LockMissed struct {
 	Blockers []Blocker
 }
 
+// DecidedAnew means that something was recorded between the gate's decision and a migration's locks, and that reading the evidence
+// again took longer than Bound, for which others may be kept waiting. It was rolled back, and is decided anew without the locks.
+type DecidedAnew struct {
+	Migration *Migration
+	Attempt   int
+	Bound     time.Duration
+}
+
 // Progress tells of a long non-transactional statement.
 type Progress struct {
 	Migration   *Migration
@@ -132,6 +140,7 @@ func (BroughtBack) isEvent()       {}
 func (InTheWay) isEvent()          {}
 func (Started) isEvent()           {}
 func (LockMissed) isEvent()        {}
+func (DecidedAnew) isEvent()       {}
 func (Progress) isEvent()          {}
 func (Recovered) isEvent()         {}
 func (ServerNotice) isEvent()      {}

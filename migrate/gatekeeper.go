@@ -3,6 +3,7 @@ package migrate
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -152,14 +153,46 @@ func (g *gatekeeper) lookAgain(ctx context.Context) {
 	g.fleet = fleet
 }
 
+// heldAtMost is for how long traffic may wait behind a contract that is asked about once more: from when it began to wait for its
+// locks until they are given back. What it takes to cancel and to roll back comes to it.
+const heldAtMost = 400 * time.Millisecond
+
+// recheckLeast is what a look at the logs gets in any case, and recheckTries how often it is begun anew.
+const (
+	recheckLeast = 50 * time.Millisecond
+	recheckTries = 3
+)
+
+// slowRecheckError means that the evidence could not be read again for as long as locks may be held.
+type slowRecheckError struct{ bound time.Duration }
+
+func (e *slowRecheckError) Error() string {
+	return fmt.Sprintf("the evidence could not be read again within %s", e.bound.Round(time.Millisecond))
+}
+
 // again decides once more inside the migration's own transaction, after its locks are granted. The logs of
 // releases and of acknowledgements are locked against new rows until the transaction ends, so that nothing can come in
-// between decision and commit.
-func (g *gatekeeper) again(ctx context.Context, step Step) (gate.Decision, error) {
+// between decision and commit. Since is when the attempt began: a look that does not end in time is a *slowRecheckError, after which
+// the transaction has to be rolled back.
+func (g *gatekeeper) again(ctx context.Context, step Step, since time.Time) (gate.Decision, error) {
 	if g.snapshot == nil {
 		return *step.Decision, nil
 	}
-	if _, err := g.s.conn.Exec(ctx, `lock table pawl.release_event, pawl.acknowledgement in share mode`); err != nil {
+	bound := max(recheckLeast, heldAtMost-time.Since(since))
+	within, cancel := context.WithTimeout(ctx, bound)
+	defer cancel()
+	d, err := g.lookInside(within, step, bound)
+	if ctx.Err() == nil && (within.Err() != nil || sqlState(err) == "57014") {
+		g.snapshot = nil
+		return gate.Decision{}, &slowRecheckError{bound}
+	}
+	return d, err
+}
+
+func (g *gatekeeper) lookInside(ctx context.Context, step Step, bound time.Duration) (gate.Decision, error) {
+	// The server ends a statement by itself should the request to cancel it come late.
+	lock := fmt.Sprintf(`set local statement_timeout = %d; lock table pawl.release_event, pawl.acknowledgement in share mode`, bound.Milliseconds())
+	if _, err := g.s.conn.Exec(ctx, lock); err != nil {
 		return gate.Decision{}, err
 	}
 	const newest = `
@@ -177,8 +210,39 @@ select (select coalesce(max(id), 0) from pawl.release_event), (select coalesce(m
 	if err != nil {
 		return gate.Decision{}, err
 	}
-	g.snapshot, g.moved = snapshot, false
-	return g.decide(ctx, nil, ChangeOf(step.Assessment)), nil
+	d := *g
+	d.snapshot = snapshot
+	decision := d.decide(ctx, nil, ChangeOf(step.Assessment))
+	if d.err == nil && ctx.Err() == nil {
+		g.snapshot, g.moved = snapshot, false
+	}
+	return decision, d.err
+}
+
+// decideAnew reads the evidence and decides while no lock is held, after that took too long inside of the transaction. Attempt counts
+// from 1; after the last the migration is held.
+func (g *gatekeeper) decideAnew(ctx context.Context, step *Step, slow *slowRecheckError, attempt int) (gate.Decision, error) {
+	if attempt >= recheckTries {
+		d := *step.Decision
+		d.Allowed, d.Verdict = false, gate.Unknown
+		d.Findings = append(slices.Clone(d.Findings), gate.Finding{
+			Verdict: gate.Unknown,
+			Message: fmt.Sprintf("%s, while its locks were held, in %d attempts: something was recorded each time, and others must not wait any longer", slow, attempt),
+			Next:    "run pawl again when nothing is being deployed; a slow ledger is told by `pawl doctor`",
+		})
+		return d, nil
+	}
+	g.m.opts.OnEvent(DecidedAnew{Migration: step.Migration, Attempt: attempt, Bound: slow.bound})
+	g.snapshot, g.moved = nil, false
+	if err := g.load(ctx); err != nil {
+		return gate.Decision{}, err
+	}
+	d := g.decide(ctx, step.Assessment, ChangeOf(step.Assessment))
+	if g.err != nil {
+		return gate.Decision{}, g.err
+	}
+	step.Decision = &d
+	return d, nil
 }
 
 // ChangeOf gives what the gate has to know of an assessed file: its phase and all that it takes from code.

@@ -213,7 +213,7 @@ func (a Aside) gone() string {
 
 // soft runs the stage of a soft drop that is due, inside the transaction that before begins. The file's own text is tried
 // first and undone, so that a drop which PostgreSQL refuses is refused now and not after the waiting.
-func (m *Migrator) soft(ctx context.Context, s *session, g *gatekeeper, step Step, before string, count int) (gate.Decision, error) {
+func (m *Migrator) soft(ctx context.Context, s *session, g *gatekeeper, step Step, before string, count int, began time.Time) (gate.Decision, error) {
 	f := step.Migration.File()
 	text := runnable(f)
 	if err := s.send(ctx, f, text, part{before: before, beforeCount: count}); err != nil {
@@ -278,7 +278,7 @@ insert into pawl.event (kind, version, detail, pawl_version) values ('set aside'
 		record = away + fmt.Sprintf(rows, literal(string(step.Migration.Version)), literal(step.Migration.Name), literal(step.Migration.Sum),
 			literal(string(listed)), step.keep.Milliseconds(), literal(m.opts.PawlVersion), literal(string(reason)))
 	}
-	decision, err := g.again(ctx, step)
+	decision, err := g.again(ctx, step, began)
 	if err != nil {
 		return decision, err
 	}
@@ -286,7 +286,10 @@ insert into pawl.event (kind, version, detail, pawl_version) values ('set aside'
 		m.rollback(ctx, s)
 		return decision, nil
 	}
-	return decision, s.send(ctx, f, text, part{before: record + "; " + m.recordDecision(step, decision) + "; commit", beforeCount: 1})
+	return decision, s.send(ctx, f, text, part{
+		before:      fmt.Sprintf("set local statement_timeout = %d; %s; %s; commit", m.limits(step).statement.Milliseconds(), record, m.recordDecision(step, decision)),
+		beforeCount: 1,
+	})
 }
 
 func asideNames(list []Aside) string {

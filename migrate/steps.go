@@ -88,19 +88,32 @@ func (m *Migrator) runStep(ctx context.Context, s *session, step Step, index int
 
 // recheckAlone asks the gate once more in a short transaction, for statements that cannot be in one themselves.
 func (m *Migrator) recheckAlone(ctx context.Context, s *session, g *gatekeeper, step Step) (gate.Decision, error) {
-	decision := *step.Decision
 	backfills, err := g.backfillsFor(ctx, step)
 	if err != nil {
-		return decision, err
+		return *step.Decision, err
 	}
-	err = pgx.BeginFunc(ctx, s.conn, func(tx pgx.Tx) error {
+	for attempt := 1; ; attempt++ {
+		decision, err := m.recheckOnce(ctx, s, g, step, backfills)
+		slow := (*slowRecheckError)(nil)
+		if !errors.As(err, &slow) {
+			return decision, classify(ctx, "ask the gate again", err)
+		}
+		if decision, err = g.decideAnew(ctx, &step, slow, attempt); err != nil || !decision.Allowed {
+			return decision, classify(ctx, "ask the gate again", err)
+		}
+	}
+}
+
+func (m *Migrator) recheckOnce(ctx context.Context, s *session, g *gatekeeper, step Step, backfills []*BackfillStatus) (gate.Decision, error) {
+	decision := *step.Decision
+	err := pgx.BeginFunc(ctx, s.conn, func(tx pgx.Tx) error {
 		if len(backfills) > 0 {
 			if d, err := g.backfillsDone(ctx, step, backfills); err != nil || !d.Allowed {
 				decision = d
 				return err
 			}
 		}
-		d, err := g.again(ctx, step)
+		d, err := g.again(ctx, step, time.Now())
 		decision = d
 		if err != nil || !d.Allowed || g.snapshot == nil {
 			return err
@@ -108,7 +121,7 @@ func (m *Migrator) recheckAlone(ctx context.Context, s *session, g *gatekeeper, 
 		_, err = tx.Exec(ctx, m.recordDecision(step, d))
 		return err
 	})
-	return decision, classify(ctx, "ask the gate again", err)
+	return decision, err
 }
 
 // journaled is what the ledger knows of a file of steps. The zero journaled is that of one which was never begun.

@@ -62,6 +62,9 @@ func printEvent(w io.Writer, event migrate.Event) {
 		for _, b := range e.Blockers {
 			fmt.Fprintf(w, "    held by %s\n", b)
 		}
+	case migrate.DecidedAnew:
+		fmt.Fprintf(w, "  %s: something was recorded meanwhile, and reading it took more than %s with the locks held (attempt %d): rolled back, and decided anew without them\n",
+			e.Migration.Name, round(e.Bound), e.Attempt)
 	case migrate.Progress:
 		line := fmt.Sprintf("  %s: %s", e.Migration.Name, round(e.Elapsed))
 		if e.What != "" {
@@ -193,6 +196,8 @@ func (a *app) logEvent(event migrate.Event) {
 	case migrate.LockMissed:
 		l.Warn().Str("migration", e.Migration.Name).Int("attempt", e.Attempt).Dur("timeout_ms", e.Timeout).Dur("pause_ms", e.Pause).
 			Interface("blockers", blockers(e.Blockers)).Msg("lock not had")
+	case migrate.DecidedAnew:
+		l.Warn().Str("migration", e.Migration.Name).Int("attempt", e.Attempt).Dur("bound_ms", e.Bound).Msg("decided anew")
 	case migrate.Progress:
 		l.Info().Str("migration", e.Migration.Name).Str("what", e.What).Int64("done", e.Done).Int64("total", e.Total).Dur("elapsed_ms", e.Elapsed).
 			Interface("blockers", blockers(e.Blockers)).Msg("in progress")
