@@ -72,3 +72,16 @@ func TestPgDumpAsBaseline(t *testing.T) {
 		require.Empty(t, again.Applied)
 	})
 }
+
+// A line of \restrict that belongs to a function's body, to a constant or to a row reaches the server as it is written.
+func TestRestrictInABody(t *testing.T) {
+	t.Parallel()
+	body := "\n\\restrict one\n  text\n\\unrestrict two\n"
+	text := "\\restrict abc\n\ncreate function said() returns text language sql as $$ select '" + body + "' $$;\n" +
+		"create table kept (t text default '" + body + "');\ncopy kept from stdin;\n\\restrict\n\\.\n\n\\unrestrict abc\n"
+	db := pgtest.Database(t)
+	up(t, db.URL, history("0001_dump.sql", text), migrate.Options{})
+	require.Equal(t, body, pgtest.Value[string](t, db, "select said()"))
+	db.Exec(t, "insert into kept default values")
+	require.Equal(t, []string{body, "\restrict"}, pgtest.Column[string](t, db, "select t from kept order by ctid desc"))
+}

@@ -232,7 +232,7 @@ func runnable(f *phases.File) string {
 			}
 		}
 	}
-	for _, p := range skippedLines(f.Text) {
+	for _, p := range skippedLines(f) {
 		for i := p[0]; i < p[1]; i++ {
 			text[i] = ' '
 		}
@@ -240,20 +240,33 @@ func runnable(f *phases.File) string {
 	return string(text)
 }
 
-// skippedLines finds the \restrict and \unrestrict lines that newer pg_dump writes around its output.
-func skippedLines(text string) [][2]int {
+// skippedLines finds the \restrict and \unrestrict lines that newer pg_dump writes around its output. Such a line inside of a
+// statement, as in the body of a function or the rows of a COPY, is the statement's own.
+func skippedLines(f *phases.File) [][2]int {
 	var found [][2]int
-	if !strings.Contains(text, "restrict") {
+	if !strings.Contains(f.Text, "restrict") {
 		return nil
 	}
-	at := 0
-	for line := range strings.SplitAfterSeq(text, "\n") {
-		if strings.HasPrefix(line, `\restrict`) || strings.HasPrefix(line, `\unrestrict`) {
+	at, next := 0, 0
+	for line := range strings.SplitAfterSeq(f.Text, "\n") {
+		for next < len(f.Statements) && endOf(f.Statements[next]) <= at {
+			next++
+		}
+		outside := next == len(f.Statements) || at < f.Statements[next].Span.Start.Offset
+		if outside && (strings.HasPrefix(line, `\restrict`) || strings.HasPrefix(line, `\unrestrict`)) {
 			found = append(found, [2]int{at, at + len(strings.TrimRight(line, "\r\n"))})
 		}
 		at += len(line)
 	}
 	return found
+}
+
+// endOf gives where a statement ends, with its rows.
+func endOf(s phases.Statement) int {
+	if s.CopyData != nil {
+		return s.CopyData.End.Offset
+	}
+	return s.Span.End.Offset
 }
 
 // split cuts a file where rows for COPY stand between its statements; most files are one part.
