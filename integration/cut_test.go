@@ -71,7 +71,7 @@ func TestCutAroundAnyMessage(t *testing.T) {
 					if _, err := m.Migrate(ctx); err != nil {
 						return err
 					}
-					if err := m.RegisterRelease(ctx, manifest("api", "r1", "select email from users", "select id from events_26")); err != nil {
+					if err := m.RegisterRelease(ctx, manifest("api", "r1", "select email from users", "insert into events (id, at) values ($1, $2)")); err != nil {
 						return err
 					}
 					return m.RecordRelease(ctx, "api", "r1", gate.LiveNow, "")
