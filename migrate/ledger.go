@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -73,7 +74,9 @@ type Ledger struct {
 	// Installing is true while no run on a database that was empty at first has come to its end: until then no deployed
 	// code can know what the migrations made.
 	Installing bool
-	Entries    map[Version]Entry
+	// Bare are the schemas in which there was nothing at all when the first installation began, and that had been there before.
+	Bare    []string
+	Entries map[Version]Entry
 }
 
 const readLedger = `
@@ -112,7 +115,9 @@ func (s *session) ledger(ctx context.Context) (*Ledger, error) {
 			l.Schema, _ = strconv.Atoi(meta["ledger"])
 			l.MinReader, _ = strconv.Atoi(meta["min_reader"])
 			l.Environment = Environment(meta["environment"])
-			l.Installing = meta[installing] != ""
+			if begun, bare, _ := strings.Cut(meta[installing], "\n"); begun != "" {
+				l.Installing, l.Bare = true, strings.Fields(bare)
+			}
 		}
 		if version == nil {
 			continue
@@ -175,14 +180,39 @@ func (s *session) upgradeLedger(ctx context.Context, l *Ledger, wanted Environme
 	return classify(ctx, "stamp the environment", err)
 }
 
-// installing is the key in pawl.meta of a first installation that is under way.
+// installing is the key in pawl.meta of a first installation that is under way. Its value is when it began, and in a line each the
+// schemas that were bare.
 const installing = "installing"
+
+// bareSchemas names the schemas of an empty database in which there is nothing, not even what an extension has put there. Names that
+// have to be quoted are left out.
+const bareSchemas = `
+select n.nspname::text from pg_namespace n
+where n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'pawl') and n.nspname !~ '^pawl_' and n.nspname = quote_ident(n.nspname)
+  and not exists (select from pg_class where relnamespace = n.oid) and not exists (select from pg_proc where pronamespace = n.oid)
+  and not exists (select from pg_type where typnamespace = n.oid) and not exists (select from pg_operator where oprnamespace = n.oid)
+  and not exists (select from pg_collation where collnamespace = n.oid) and not exists (select from pg_ts_config where cfgnamespace = n.oid)
+order by 1`
+
+// bare looks for schemas in which there is nothing, before the first run on an empty database.
+func (s *session) bare(ctx context.Context) ([]string, error) {
+	rows, err := s.conn.Query(ctx, bareSchemas)
+	if err != nil {
+		return nil, classify(ctx, "look for empty schemas", err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	return list, classify(ctx, "look for empty schemas", err)
+}
 
 // beginInstallation notes that the database was empty when the first run began.
 func (s *session) beginInstallation(ctx context.Context, l *Ledger) error {
-	const query = `insert into pawl.meta (key, value) values ($1, clock_timestamp()::text) on conflict (key) do nothing`
-	_, err := s.conn.Exec(ctx, query, installing)
-	l.Installing = err == nil
+	bare, err := s.bare(ctx)
+	if err != nil {
+		return err
+	}
+	const query = `insert into pawl.meta (key, value) values ($1, clock_timestamp()::text || $2) on conflict (key) do nothing`
+	_, err = s.conn.Exec(ctx, query, installing, "\n"+strings.Join(bare, "\n"))
+	l.Installing, l.Bare = err == nil, bare
 	return classify(ctx, "note that the first run began", err)
 }
 

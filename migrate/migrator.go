@@ -304,6 +304,9 @@ func (m *Migrator) pass(ctx context.Context, s *session, files []*Migration, g *
 	if t.unseen, err = s.unseen(ctx, l); err != nil {
 		return r, err
 	}
+	if t.unseen {
+		t.bare = l.Bare
+	}
 	if len(t.pending) > 0 && !g.driftWatched {
 		g.driftWatched = true
 		if g.snapshots, err = m.watchDrift(ctx, s, l); err != nil {
@@ -577,6 +580,15 @@ func (m *Migrator) Plan(ctx context.Context) (*Plan, *Ledger, error) {
 	}
 	if t.unseen, err = s.unseen(ctx, l); err != nil {
 		return nil, nil, err
+	}
+	switch {
+	case t.unseen:
+		t.bare = l.Bare
+	case l.Schema == 0:
+		// As a run would find it that begins now.
+		if t.bare, err = s.bare(ctx); err != nil {
+			return nil, nil, err
+		}
 	}
 	g := &gatekeeper{m: m, s: s, environment: l.Environment, refused: map[Version]gate.Decision{}}
 	aside, err := s.softDrops(ctx)

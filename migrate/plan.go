@@ -163,6 +163,8 @@ type todo struct {
 	missing          []Entry
 	// unseen is true where no deployed code can know what the applied files made.
 	unseen bool
+	// bare are schemas in which there was nothing before the first of the files; empty unless no deployed code can know them.
+	bare []string
 }
 
 func compare(files []*Migration, l *Ledger) (*todo, error) {
@@ -284,6 +286,7 @@ func (t *todo) plan(l *Ledger, order OutOfOrder, lane Lane, version int, live *p
 	if !t.unseen {
 		catalog.Mark()
 	}
+	catalog.Bare(t.bare...)
 	held := map[Version]map[string]bool{}
 	for _, m := range t.pending {
 		if err := m.Check(); err != nil {

@@ -191,6 +191,13 @@ func (c *Catalog) Mark() {
 	c.marked, c.mark = true, c.step+1
 }
 
+// Bare says that nothing was in a schema when the run began that Mark marks: no code can have used it, as if the run had made it.
+func (c *Catalog) Bare(schemas ...string) {
+	for _, name := range schemas {
+		c.schemaBorn[name] = c.mark
+	}
+}
+
 // CatalogOf is the catalog of a database whose schema is written down in a file, as evidence.Schema does.
 func CatalogOf(version int, schema *File) *Catalog {
 	c := NewCatalog(version)

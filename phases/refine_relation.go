@@ -464,6 +464,10 @@ func (j *judgement) refineRevoke() {
 	switch j.On.Kind {
 	case Language, Type, Domain, Wrapper, Server, Tablespace:
 		j.Kind = "revoke_quietly"
+	case Schema:
+		if born, ok := c.schemaBorn[j.On.Name]; ok && c.fresh(born) {
+			j.Why = "nothing was in the schema before this run"
+		}
 	case Table, View, MatView, Sequence:
 		if j.rel == nil || !c.known() {
 			return
@@ -556,7 +560,7 @@ func (j *judgement) refineObject() {
 		if c.known() && !c.owns(j.Roles) && j.Kind == "reassign_owned" {
 			j.Why = "the role owns nothing that pawl saw"
 		}
-	case "drop_schema", "rename_schema":
+	case "drop_schema", "rename_schema", "owner_schema":
 		if born, ok := c.schemaBorn[j.On.Name]; ok && c.fresh(born) {
 			j.Why = "the schema was made in the same run"
 		} else if j.Kind == "drop_schema" && c.known() && c.emptySchema(j.On.Name) {
