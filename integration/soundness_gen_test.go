@@ -83,6 +83,7 @@ func newWorld(seed uint64) *world {
 	w.make(`create type pair as (a int, b text)`)
 	w.make(`create domain amount as int check (value >= 0)`)
 	w.make(`create sequence tickets`)
+	w.make(`create operator === (leftarg = int, rightarg = int, function = int4eq)`)
 	w.make(`create schema side`)
 	for i := range 3 + w.rng.IntN(2) {
 		w.table(i)
@@ -212,6 +213,12 @@ func (w *world) objects() {
 			w.change("drop view %s; create view %s as select id from %s", t.view, t.view, t.name)
 			w.change("drop view %s; create view %s as select *, 1 as added from %s", t.view, t.view, t.name)
 			w.change("create or replace view %s as select *, 1 as added from %s", t.view, t.name)
+			w.change("create or replace view %s as select * from %s where id > 1000 with check option", t.view, t.name)
+			w.change("alter view %s set (check_option = local)", t.view)
+			w.change("alter view %s set (security_barrier = true)", t.view)
+			w.change("alter view %s set (security_invoker = true)", t.view)
+			w.send(fmt.Sprintf("insert into %s (id) values (77)", t.view))
+			w.send(fmt.Sprintf("update %s set id = id + 100 where id = 1", t.view))
 		}
 		if w.chance(60) {
 			t.function = t.name + "_count"
@@ -236,6 +243,9 @@ func (w *world) objects() {
 			w.send("select * from " + t.function + "()")
 			w.send("select "+t.function+"($1)", "0")
 			w.change("drop function %s", t.function)
+			w.change("alter function %s(int) set search_path = pg_catalog", t.function)
+			w.change("alter function %s(int) security definer", t.function)
+			w.change("alter function %s(int) strict", t.function)
 			w.change("alter function %s rename to %s_two", t.function, t.function)
 			w.change("create function %s(p bigint) returns bigint language sql as 'select 1::bigint'", t.function)
 			w.change("create function %s(p int, q int default 1) returns bigint language sql as 'select 1::bigint'", t.function)
@@ -249,6 +259,8 @@ func (w *world) objects() {
 			w.change("drop trigger %s on %s", t.trigger, t.name)
 			w.change("alter table %s disable trigger %s", t.name, t.trigger)
 			w.change("drop function %s() cascade", t.trigger)
+			w.change("create or replace function %s() returns trigger language plpgsql as $f$ begin return new; end $f$", t.trigger)
+			w.change("create or replace function %s() returns trigger language plpgsql as $f$ begin if new.%s is null then new.%s := '%s'; end if; return new; end $f$", t.trigger, c.name, c.name, c.other)
 			w.change("create or replace function %s() returns trigger language plpgsql as $f$ begin raise exception 'no'; end $f$", t.trigger)
 		}
 	}
@@ -257,6 +269,8 @@ func (w *world) objects() {
 			w.make("create materialized view %s_sums as select count(*) as n, max(id) as top from %s", t.name, t.name)
 			w.send("select n, top from " + t.name + "_sums")
 			w.change("drop materialized view %s_sums", t.name)
+			w.change("refresh materialized view %s_sums", t.name)
+			w.change("refresh materialized view %s_sums with no data", t.name)
 		}
 		if w.chance(30) {
 			w.make("create table %s_old (like %s)", t.name, t.name)
@@ -477,7 +491,10 @@ func (w *world) tableChanges(t *made) {
 func (w *world) otherStatements() {
 	w.send("select nextval('tickets')")
 	w.send("select nextval('public.tickets'::regclass)")
+	w.send("select nextval($1::regclass)", "tickets")
 	w.send("select last_value from tickets")
+	w.send("select 1 === 1")
+	w.send("select 1 = 1")
 	w.send("select 'calm'::mood")
 	w.send("select $1::mood", "wild")
 	w.send("select row(1, 'x')::pair")
@@ -488,6 +505,8 @@ func (w *world) otherStatements() {
 
 func (w *world) otherChanges() {
 	w.change("drop sequence tickets")
+	w.change("drop operator === (int, int)")
+	w.change("alter operator === (int, int) set schema side")
 	w.change("alter sequence tickets rename to numbers")
 	w.change("alter sequence tickets maxvalue 3; select setval('tickets', 3)")
 	w.change("alter sequence tickets increment by 5")
@@ -513,6 +532,7 @@ func (w *world) otherChanges() {
 	for _, t := range w.tables {
 		if t.key != "" {
 			w.change("create publication one for table %s", t.name)
+			w.change("create publication one for table %s; alter table %s replica identity nothing", t.name, t.name)
 			w.change("create function pg_temp.x() returns int language sql as 'select 1'; create index on %s (id)", t.name)
 		}
 	}

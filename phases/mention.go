@@ -101,7 +101,7 @@ func (m *Mentions) Meets(take Take, reach []Reached, columns ...string) Mention 
 	if found.Uses != 0 {
 		found.Through = m.reaches(reach)
 		whole := slices.DeleteFunc(slices.Clone(reach), func(r Reached) bool { return r.Partly })
-		found.Partly = len(whole) < len(reach) && m.meetsHoles(take, whole, columns).Uses == 0 || found.Partly
+		found.Partly = len(whole) < len(reach) && m.meetsHoles(take, whole, columns).Uses == 0
 		found.Inside = m.reaches(slices.DeleteFunc(slices.Clone(reach), func(r Reached) bool { return !r.Inside }))
 	}
 	return found
@@ -220,7 +220,7 @@ func (m *Mentions) meets(take Take, reach []Reached, columns []string) Mention {
 		found := m.relationMeets(take, reach)
 		if found.Uses == 0 && len(m.Strings) == 0 && take.Uses&Call != 0 && (m.Names["nextval"] || m.Names["setval"] || m.Names["currval"]) {
 			// Which sequence is meant comes as a parameter.
-			return Mention{Uses: Call, Partly: true}
+			return Mention{Uses: Call, Unsure: true}
 		}
 		return found
 	case Constraint:

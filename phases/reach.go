@@ -68,11 +68,7 @@ func (j *judgement) reach() {
 		if t := c.typ(TypeName{Schema: j.On.Schema, Name: j.On.Name}); t != nil && j.Flags.Has(Cascade) {
 			for _, u := range c.users(t) {
 				j.lock(u, AccessExclusive)
-				for _, k := range u.open().columns {
-					if c.typ(k.typ.TypeName) == t {
-						j.along("drop_column", Object{Kind: Column, Schema: u.schema, Relation: u.name, Column: k.name})
-					}
-				}
+				j.columnsGo(u, func(k *col) bool { return c.typ(k.typ.TypeName) == t })
 				for _, v := range u.readers() {
 					j.lock(v, AccessExclusive)
 				}
@@ -415,6 +411,31 @@ func (j *judgement) dropsWithColumn() {
 	}
 }
 
+// columnsGo takes the columns of a relation that CASCADE takes with their type, and the views that use them. A view goes
+// whole.
+func (j *judgement) columnsGo(r *rel, goes func(*col) bool) {
+	taken := map[*rel]bool{}
+	views := func(list []*rel, uses func(*rel) bool) {
+		for _, v := range list {
+			if !taken[v] && uses(v) {
+				taken[v] = true
+				j.along("drop_dependent", v.object(v.kind))
+			}
+		}
+	}
+	for _, k := range r.open().columns {
+		switch {
+		case !goes(k):
+		case r.kind == View || r.kind == MatView:
+			views([]*rel{r}, func(*rel) bool { return true })
+			views(r.readers(), func(*rel) bool { return true })
+		default:
+			j.along("drop_column", Object{Kind: Column, Schema: r.schema, Relation: r.name, Column: k.name})
+			views(r.readers(), func(v *rel) bool { return v.usesColumn(r, k.name) })
+		}
+	}
+}
+
 // usesColumn reports whether a view mentions the column, or a star that may stand for it.
 func (r *rel) usesColumn(of *rel, name string) bool {
 	return r.open().query == nil || slices.Contains(r.open().query.Columns, name) || slices.Contains(r.open().query.Columns, "*") || !slices.Contains(r.open().reads, of)
@@ -665,11 +686,7 @@ func (j *judgement) extensionUsers() {
 		if foreign {
 			j.along("drop_dependent", r.object(r.kind))
 		}
-		for _, k := range r.open().columns {
-			if extensionOfType(k.typ.Name) == ext {
-				j.along("drop_column", Object{Kind: Column, Schema: r.schema, Relation: r.name, Column: k.name})
-			}
-		}
+		j.columnsGo(r, func(k *col) bool { return extensionOfType(k.typ.Name) == ext })
 		if typed || indexed || foreign {
 			j.lock(r, AccessExclusive)
 			for _, v := range r.readers() {

@@ -205,13 +205,22 @@ func (j *judgement) takeReferring(emptied []*rel) {
 	if len(j.Takes) == 0 {
 		return
 	}
-	for _, r := range emptied {
+	for i := 0; i < len(emptied); i++ {
+		r := emptied[i]
 		if r != j.rel && j.Kind == "truncate" {
 			j.Takes = append(j.Takes, Take{Object: r.object(r.kind), Uses: j.Takes[0].Uses, Certainty: ValuesDecide})
 		}
 		for _, k := range r.references() {
 			if !j.c.fresh(k.born) {
 				j.Takes = append(j.Takes, Take{Object: k.table.object(k.table.kind), Uses: Insert | Update, Certainty: ValuesDecide})
+			}
+			if k.OnDelete == 'c' && j.Kind != "truncate" {
+				// Its rows go too, and others may refer to those.
+				for _, each := range k.table.family(false) {
+					if !slices.Contains(emptied, each) {
+						emptied = append(emptied, each)
+					}
+				}
 			}
 		}
 	}

@@ -85,7 +85,7 @@ create table ev_a partition of ev for values from ('2024-01-01') to ('2025-01-01
 		{"a partition goes", parted, "drop table ev_a;", "insert into ev values ($1, $2)", "possible", "possible"},
 		{"a partition is detached", parted, "alter table ev detach partition ev_a;", "insert into ev values ($1, $2)", "broken", "broken"},
 		{"readers of one that is detached", parted, "alter table ev detach partition ev_a;", "select id from ev where day = $1", "possible", "possible"},
-		{"a sequence named by a parameter", "create sequence sq;", "drop sequence sq;", "select nextval($1)", "possible", "possible"},
+		{"a sequence named by a parameter", "create sequence sq;", "drop sequence sq;", "select nextval($1)", "unknown", "unknown"},
 		{"a sequence that another is not", "create sequence sq; create sequence s2;", "drop sequence sq;", "select nextval('s2')", "allowed", "allowed"},
 		{"a temporary table in the way", "create table t (a int);", "create temp table t (x int);", "select a from t", "allowed", "allowed"},
 		{"an operator", "create operator === (leftarg = int, rightarg = int, function = int4eq);", "drop operator === (int, int);", "select 1 = 1", "allowed", "allowed"},

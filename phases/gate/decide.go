@@ -532,7 +532,7 @@ func allMet(change Change, q Query) []phases.Object {
 // settled reports whether preparing and planning see everything about this kind of use, so that a statement which
 // passes them is proved to work. They look names up; they see neither values nor what runs inside of functions.
 func settled(t Taken, m phases.Mention, p Proof) bool {
-	if !t.Proved || t.Certainty != phases.Fails || m.Uses&(phases.Omit|phases.Value) != 0 || m.Partly || m.Inside || m.Through && p.Copies {
+	if !t.Proved || t.Certainty != phases.Fails || m.Uses&(phases.Omit|phases.Value) != 0 || m.Partly || m.Unsure || m.Inside || m.Through && p.Copies {
 		return false
 	}
 	switch t.Object.Kind {
