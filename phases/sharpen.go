@@ -299,6 +299,8 @@ func (j *judgement) takeValues(columns []string) {
 // filledColumns gives the columns that must not be NULL and that the body of the trigger's function names: those without
 // a default, and those with one; known is false where the trigger or its function's body is not known.
 func (j *judgement) filledColumns() (columns, defaulted []string, known bool) {
+	// Of all triggers there may be none.
+	known = j.On.Name == "" && !j.rel.unfollowed
 	for _, t := range j.rel.open().triggers {
 		if t.rule || j.On.Name != "" && t.name != j.On.Name {
 			continue
