@@ -354,7 +354,7 @@ func (j *judgement) refineTrigger() {
 			j.Kind += "_harmless"
 		}
 	case "drop_trigger", "disable_trigger":
-		if j.rel != nil && c.known() && !j.filled() {
+		if j.rel != nil && (c.known() && !j.filled() || j.afterwards()) {
 			j.Kind += "_behaviour"
 		}
 		if j.rel != nil {
@@ -381,6 +381,13 @@ func (j *judgement) refineTrigger() {
 func (j *judgement) filled() bool {
 	columns, _, known := j.filledColumns()
 	return !known || len(columns) > 0
+}
+
+// afterwards reports whether the trigger is one that was seen made and that fills no row: it runs after the row is
+// written, once for the statement, or where rows are deleted.
+func (j *judgement) afterwards() bool {
+	t := j.rel.trigger(j.On.Name, false)
+	return t != nil && !t.Instead && (!t.Before || !t.Row || !slices.Contains(t.Events, "insert") && !slices.Contains(t.Events, "update"))
 }
 
 // raises reports whether the trigger's function may refuse a write: it raises an exception, or it cannot be read.
