@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -107,12 +108,9 @@ func (a *app) tell(ctx context.Context, failure error) {
 		return
 	}
 	list := a.words.tellings()
-	if failure != nil {
-		reason := "MigrationFailed"
-		if code := exitCode(failure); code == exitRefused || code == exitUnknown {
-			reason = "MigrationRefused"
-		}
-		list = append(list, evidence.Telling{Reason: reason, Message: cut(failure.Error(), eventLength), Warning: true})
+	var silent silentError
+	if failure != nil && !errors.As(failure, &silent) {
+		list = append(list, failureTelling("", failure))
 	}
 	if len(list) == 0 {
 		return
@@ -128,6 +126,15 @@ func (a *app) tell(ctx context.Context, failure error) {
 	default:
 		fmt.Fprintf(a.stderr, "note: no events were written: %v\n", err)
 	}
+}
+
+// failureTelling tells of an error as an Event; before it stands what it happened to.
+func failureTelling(before string, err error) evidence.Telling {
+	reason := "MigrationFailed"
+	if code := exitCode(err); code == exitRefused || code == exitUnknown {
+		reason = "MigrationRefused"
+	}
+	return evidence.Telling{Reason: reason, Message: cut(redact(before+err.Error()), eventLength), Warning: true}
 }
 
 // eventLength is how much text Kubernetes takes as an Event's message.

@@ -150,6 +150,10 @@ func (a *app) migrateTargets(ctx context.Context, r *runFlags, f targetFlags) er
 	if err := a.measure(); err != nil {
 		return err
 	}
+	// It is one Job, whatever the number of its targets.
+	if a.kube, err = a.cluster(r.kubernetes); err != nil {
+		return err
+	}
 	outcomes := make([]outcome, len(targets))
 	out, errs := &sharedWriter{w: a.stdout}, &sharedWriter{w: a.stderr}
 	next := make(chan int)
@@ -244,9 +248,7 @@ func (a *app) summarize(ctx context.Context, outcomes []outcome) error {
 		j := one{o.target.Name, o.target.Schema, o.state(), o.exit(), len(o.result.Applied), len(o.result.Held), o.result.Total, "", nil}
 		if o.err != nil {
 			j.Error, j.Detail = o.err.Error(), details(o.err)
-			a.words.held = append(a.words.held, fmt.Sprintf("failed: %s: %s", j.Name, j.Error))
-		} else if j.Applied > 0 {
-			a.words.applied = append(a.words.applied, fmt.Sprintf("%d to %s", j.Applied, j.Name))
+			a.words.failed = append(a.words.failed, failedTarget{j.Name, o.err})
 		}
 		code = worse(code, j.Exit)
 		counts[j.State]++

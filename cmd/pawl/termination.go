@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -18,6 +19,13 @@ const terminationLog = "/dev/termination-log"
 type lastWords struct {
 	mu                   sync.Mutex
 	applied, aside, held []string
+	failed               []failedTarget
+}
+
+// failedTarget is one of many targets for which a run ended with an error.
+type failedTarget struct {
+	name string
+	err  error
 }
 
 // take adds the words of one target of many.
@@ -73,7 +81,11 @@ func firstGroup(e explained) []releaseFindings {
 
 // String gives the words, the important ones first: the end may be cut.
 func (l *lastWords) String() string {
-	lines := append([]string{}, l.held...)
+	var lines []string
+	for _, f := range l.failed {
+		lines = append(lines, fmt.Sprintf("failed: %s: %s", f.name, strings.Join(append([]string{f.err.Error()}, details(f.err)...), "\n")))
+	}
+	lines = append(lines, l.held...)
 	for _, list := range []struct {
 		what  string
 		names []string
@@ -85,9 +97,12 @@ func (l *lastWords) String() string {
 	return strings.Join(lines, "\n")
 }
 
-// tellings gives the words as Events: one for each held migration, one for all that was applied.
+// tellings gives the words as Events: one for each target that failed and each held migration, one for all that was applied.
 func (l *lastWords) tellings() []evidence.Telling {
 	var list []evidence.Telling
+	for _, f := range l.failed {
+		list = append(list, failureTelling(f.name+": ", f.err))
+	}
 	for _, h := range l.held {
 		list = append(list, evidence.Telling{Reason: "MigrationHeld", Message: cut(h, eventLength), Warning: true})
 	}
@@ -111,14 +126,16 @@ func (a *app) leave(err error) {
 		path = terminationLog
 	}
 	text := a.words.String()
-	if err != nil {
+	var silent silentError
+	// What was printed already is in the words, or in the log, the end of which Kubernetes takes where nothing is left.
+	if err != nil && !errors.As(err, &silent) {
 		text = strings.TrimSpace(strings.Join(append([]string{"pawl: " + err.Error()}, details(err)...), "\n") + "\n" + text)
 	}
 	if text == "" {
 		return
 	}
 	// Nothing depends on it, and there is nobody left to tell.
-	_ = os.WriteFile(path, []byte(cut(text, 4096)), 0o600) //nolint:gosec // the user names the file
+	_ = os.WriteFile(path, []byte(cut(redact(text), 4096)), 0o600) //nolint:gosec // the user names the file
 }
 
 // cut keeps the beginning of a text, and never half of a character.
