@@ -189,9 +189,9 @@ func (k *kubelet) execute(ctx context.Context, p *core.Pod, c core.Container, ro
 			env[e.Name] = field(p, e.ValueFrom.FieldRef.FieldPath)
 		}
 	}
+	program := []string{k.world.pawl}
 	if auto := p.Spec.AutomountServiceAccountToken; auto == nil || *auto {
-		// A process cannot have the fixed path of a pod's token, so it is told of a kubeconfig with the same token.
-		if env["PAWL_KUBECONFIG"], err = k.world.identity(ctx, p.Namespace, p.Spec.ServiceAccountName, dir); err != nil {
+		if program, err = k.world.inPod(ctx, p.Namespace, p.Spec.ServiceAccountName, dir, env); err != nil {
 			return failed(err)
 		}
 	}
@@ -200,12 +200,12 @@ func (k *kubelet) execute(ctx context.Context, p *core.Pod, c core.Container, ro
 		return failed(err)
 	}
 	env["PAWL_TERMINATION_LOG"] = message
-	var args []string
+	args := program[1:]
 	for _, a := range c.Args {
 		a = variable.ReplaceAllStringFunc(a, func(v string) string { return env[v[2:len(v)-1]] })
 		args = append(args, translate(a, root, mounts))
 	}
-	cmd := exec.CommandContext(ctx, k.world.pawl, args...)
+	cmd := exec.CommandContext(ctx, program[0], args...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
 	cmd.Dir = root

@@ -31,6 +31,8 @@ type world struct {
 	kubelet    *kubelet
 	// pawl is the program under test, admin a URL of the PostgreSQL server.
 	pawl, admin string
+	// mounts is true where a process can have some of its own, and so the files of a pod at their fixed path.
+	mounts bool
 }
 
 var shared *world //nolint:gochecknoglobals // it is made once, for all tests
@@ -81,6 +83,7 @@ func run(m *testing.M) (code int, err error) {
 	if w.dynamic, err = dynamic.NewForConfig(w.config); err != nil {
 		return 1, err
 	}
+	w.mounts = hasOwnMounts(ctx, dir)
 	w.kubelet = &kubelet{world: w, dir: dir, images: map[string]string{}, started: map[string]bool{}, running: map[string]context.CancelFunc{}}
 	if err := w.kubelet.start(ctx); err != nil {
 		return 1, err
