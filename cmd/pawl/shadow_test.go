@@ -79,7 +79,11 @@ create function f() returns trigger language plpgsql as $$ begin new.b := 1; ret
 create trigger tr before insert on au for each row execute function f();`
 	const parted = `create table ev (id bigint, day date) partition by range (day);
 create table ev_a partition of ev for values from ('2024-01-01') to ('2025-01-01');`
+	const followed = "do $$ begin execute (select string_agg(relname, '') || '; select 1' from pg_class where false or relname = 'none'); exception when others then null; end $$;\ncreate table au (id int primary key, b int not null);\n" +
+		"create function f() returns trigger language plpgsql as $$ begin return null; end $$;\n"
 	for _, c := range []struct{ name, setup, change, old, static, shadow string }{
+		{"a trigger that ran afterwards", followed + "create trigger tr after insert on au for each row execute function f();", "drop trigger tr on au;", "insert into au values ($1, $2)", "allowed", "allowed"},
+		{"one that ran before", followed + "create trigger tr before insert on au for each row execute function f();", "drop trigger tr on au;", "insert into au values ($1, $2)", "broken", "allowed"},
 		{"a trigger's function fills no more", filled, "create or replace function f() returns trigger language plpgsql as $$ begin return new; end $$;", "insert into au (id) values ($1)", "broken", "broken"},
 		{"it fills as before", filled, "create or replace function f() returns trigger language plpgsql as $$ begin new.b := 2; return new; end $$;", "insert into au (id) values ($1)", "allowed", "allowed"},
 		{"a partition goes", parted, "drop table ev_a;", "insert into ev values ($1, $2)", "possible", "possible"},
