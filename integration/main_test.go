@@ -21,6 +21,10 @@ func TestMain(m *testing.M) {
 		backfillWorker(url)
 		return
 	}
+	if url := os.Getenv(killURL); url != "" {
+		killedRunner(url)
+		return
+	}
 	pgtest.MainWith(m, pgserver.Options{Container: docker.Start})
 }
 
