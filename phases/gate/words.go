@@ -27,7 +27,10 @@ func (c Change) Words() []string {
 				return nil
 			}
 			names = append(names, t.Object.Schema)
-		case phases.Role, phases.Database, phases.Extension, phases.Other:
+		case phases.Sequence:
+			// A parameter may name it.
+			names = append(names, "nextval", "setval", "currval")
+		case phases.Role, phases.Database, phases.Extension, phases.Other, phases.Cast, phases.Operator:
 			return nil
 		}
 		for _, r := range t.Reach {
