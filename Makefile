@@ -17,6 +17,9 @@ BENCH ?= .
 BENCHTIME ?= 1x
 FUZZTIME ?= 30s
 DOCKER ?= docker
+# Debian's own and the newest, and a whole history beside them; DOCKER_PACKAGES=./integration has all the rest.
+DOCKER_MAJORS ?= 15 18
+DOCKER_PACKAGES ?= ./internal/pgtest ./testdata/examples/bitvault
 IMAGE ?= pawl:dev
 ORACLE ?= ../shared/oracle
 LINTCASES ?= ../shared/lint
@@ -71,14 +74,20 @@ test-jobs: ## start eight runs at once, fifty times, on PostgreSQL 14 and 18
 	done
 
 .PHONY: test-docker
-test-docker: ## run the tests that use a database on a container of each of MAJORS (PAWL_TEST_IMAGE: which image)
-	@$(DOCKER) info >/dev/null 2>&1 || { echo 'no container engine answers: install Docker and start it' >&2; exit 1; }
-	@set -e; for major in $(MAJORS); do \
+test-docker: ## build the image, run it confined as a cluster does, and run tests on containers of DOCKER_MAJORS (root on Debian gets Docker)
+	@$(NEED) cc
+	@DOCKER=$(DOCKER) internal/tools/engine $(DOCKER_MAJORS) -- $(MAKE) --no-print-directory test-docker-inside
+
+.PHONY: test-docker-inside
+test-docker-inside:
+	@set -e; for major in $(DOCKER_MAJORS); do \
 		echo "container of PostgreSQL $$major"; \
 		PAWL_TEST_MAJOR=$$major $(GOTEST) -count=1 -tags docker ./internal/pgserver/docker; \
-		PAWL_TEST_MAJOR=$$major go run ./internal/pgserver/docker/pgrun -major $$major \
-			$(GOTEST) -count=1 $(TESTFLAGS) $(call using,pawl/internal/pgtest"|^package pgtest); \
+		PAWL_TEST_MAJOR=$$major PAWL_REQUIRE_PG=1 go run ./internal/pgserver/docker/pgrun -major $$major \
+			$(GOTEST) -count=1 $(TESTFLAGS) $(DOCKER_PACKAGES); \
 	done
+	@echo "the image, beside PostgreSQL $(firstword $(DOCKER_MAJORS))"
+	@PAWL_TEST_MAJOR=$(firstword $(DOCKER_MAJORS)) $(GOTEST) -count=1 -v -tags docker ./integration/container
 
 .PHONY: test-kubernetes
 test-kubernetes: build ## run the hooks under a real Kubernetes API and Argo CD's sync engine (first time: builds them)
