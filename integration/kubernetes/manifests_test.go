@@ -53,7 +53,7 @@ func TestStrictly(t *testing.T) {
 	for _, folder := range []string{"presync", "targets"} {
 		told := render(t, overlay(folder, "events"))
 		check(folder+" with events", told)
-		require.Contains(t, fmt.Sprint(told), "--kubernetes-events", folder)
+		require.Contains(t, fmt.Sprint(byName(told)), "--kubernetes-events", folder)
 	}
 	for _, variant := range []string{"presync", "sync", "targets", "backfill-job", "backfill-cronjob"} {
 		check("pawl manifests "+variant, printed(t, variant))
