@@ -95,7 +95,7 @@ back, needs what it takes. Hooks of the deployment record the events; a person c
 
 func (a *app) newEventCommand(use string, kind gate.EventKind, short string, because bool) *cobra.Command {
 	var r runFlags
-	var reason string
+	var reason, targets string
 	var manifests []string
 	cmd := &cobra.Command{
 		Use:     use + " CONSUMER RELEASE | --manifest FILE…",
@@ -110,17 +110,10 @@ func (a *app) newEventCommand(use string, kind gate.EventKind, short string, bec
 			if because && reason == "" {
 				return &usageError{message: "give --reason TEXT: it is recorded with who gave it"}
 			}
-			m, err := a.migrator(&r)
-			if err != nil {
-				return err
+			if targets != "" {
+				return a.recordInTargets(cmd.Context(), &r, targets, pairs, kind, reason)
 			}
-			for _, p := range pairs {
-				if err := m.RecordRelease(cmd.Context(), p[0], p[1], kind, reason); err != nil {
-					return err
-				}
-				fmt.Fprintf(a.stdout, "recorded: %s@%s %s\n", p[0], p[1], kind)
-			}
-			return nil
+			return a.record(cmd.Context(), &r, pairs, kind, reason)
 		},
 	}
 	if because {
@@ -128,8 +121,25 @@ func (a *app) newEventCommand(use string, kind gate.EventKind, short string, bec
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why; it is recorded")
 	cmd.Flags().StringSliceVar(&manifests, "manifest", nil, "take consumer and release from a manifest; may be repeated, where several are deployed together")
+	cmd.Flags().StringVar(&targets, "targets", "", "record it in every database or schema of this YAML file, which is that of pawl migrate --targets")
 	_ = cmd.MarkFlagFilename("manifest", "json")
+	_ = cmd.MarkFlagFilename("targets", "yaml", "yml")
 	return cmd
+}
+
+// record puts an event of releases into the ledger.
+func (a *app) record(ctx context.Context, r *runFlags, pairs [][2]string, kind gate.EventKind, reason string) error {
+	m, err := a.migrator(r)
+	if err != nil {
+		return err
+	}
+	for _, p := range pairs {
+		if err := m.RecordRelease(ctx, p[0], p[1], kind, reason); err != nil {
+			return err
+		}
+		fmt.Fprintf(a.stdout, "recorded: %s@%s %s\n", p[0], p[1], kind)
+	}
+	return nil
 }
 
 // named gives the consumers and releases that a command line names, by words or by manifests.

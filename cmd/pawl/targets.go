@@ -16,6 +16,7 @@ import (
 
 	"github.com/bitvault/pawl/internal/telemetry"
 	"github.com/bitvault/pawl/migrate"
+	"github.com/bitvault/pawl/phases/gate"
 )
 
 // target is one of many databases, or schemas, that have the same migrations.
@@ -195,8 +196,8 @@ func (a *app) migrateTargets(ctx context.Context, r *runFlags, f targetFlags) er
 	return a.summarize(ctx, outcomes)
 }
 
-// migrateTarget migrates one target; what it tells carries the target's name.
-func (a *app) migrateTarget(ctx context.Context, r *runFlags, t target, span *telemetry.Run, out, errs *sharedWriter) (migrate.Result, error) {
+// forTarget gives what works on one target; what it tells carries the target's name.
+func (a *app) forTarget(t target, span *telemetry.Run, out, errs *sharedWriter) (*app, error) {
 	one := &app{
 		stdout: &lineWriter{to: out, prefix: t.Name + ": "}, stderr: errs, env: a.env, flags: a.flags, lintConfig: a.lintConfig,
 		settings: a.settings, consumers: a.consumers, working: true, target: t.Name, command: a.command, telemetry: a.telemetry, span: span,
@@ -217,9 +218,44 @@ func (a *app) migrateTarget(ctx context.Context, r *runFlags, t target, span *te
 	case t.URLEnv != "":
 		url, ok := a.env(t.URLEnv)
 		if !ok || url == "" {
-			return migrate.Result{}, &usageError{message: fmt.Sprintf("the environment has no %s, which should hold the URL of %s", t.URLEnv, t.Name)}
+			return nil, &usageError{message: fmt.Sprintf("the environment has no %s, which should hold the URL of %s", t.URLEnv, t.Name)}
 		}
 		one.flags.databaseURL = url
+	}
+	return one, nil
+}
+
+// recordInTargets records a release's event in the ledger of each target. One that fails does not stop the others; of the errors
+// the worst is given.
+func (a *app) recordInTargets(ctx context.Context, r *runFlags, file string, pairs [][2]string, kind gate.EventKind, reason string) error {
+	targets, err := readTargets(file, "")
+	if err != nil {
+		return err
+	}
+	out, errs := &sharedWriter{w: a.stdout}, &sharedWriter{w: a.stderr}
+	code := exitOK
+	for _, t := range targets {
+		one, err := a.forTarget(t, a.span, out, errs)
+		if err == nil {
+			err = one.record(ctx, r, pairs, kind, reason)
+		}
+		if err != nil {
+			fmt.Fprintf(a.stdout, "failed    %s: %s\n", t.Name, redact(strings.Join(append([]string{err.Error()}, details(err)...), "\n")))
+			a.words.failed = append(a.words.failed, failedTarget{t.Name, err})
+			code = worse(code, exitCode(err))
+		}
+	}
+	if code != exitOK {
+		return silentError{code}
+	}
+	return nil
+}
+
+// migrateTarget migrates one target.
+func (a *app) migrateTarget(ctx context.Context, r *runFlags, t target, span *telemetry.Run, out, errs *sharedWriter) (migrate.Result, error) {
+	one, err := a.forTarget(t, span, out, errs)
+	if err != nil {
+		return migrate.Result{}, err
 	}
 	m, err := one.migrator(r)
 	if err != nil {

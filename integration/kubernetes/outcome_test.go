@@ -246,8 +246,13 @@ func TestShares(t *testing.T) {
 	require.Equal(t, []string{"Normal MigrationsApplied"}, reasons(second.events))
 	require.Equal(t, "id email name", tenants[3].columns())
 
-	// A contract is held in the one database whose ledger says that the release before is live.
-	require.Zero(t, tenants[1].offline(r1.root, "release", "live", "gateway", r1.id).code)
+	// After the sync each ledger learns that the release is live. A contract is then held in the one database where nobody has said
+	// that the release before was never used.
+	live := s.hook(objects(r1), "pawl-live")
+	require.True(t, ended(live.job, batch.JobComplete), "%v", live.job.Status)
+	for i, tenant := range tenants {
+		require.Equal(t, "live", tenant.text("select kind from pawl.release_event where release = 'r8' order by id desc limit 1"), "tenant%d", i)
+	}
 	for i, tenant := range tenants {
 		if i != 1 {
 			require.Zero(t, tenant.offline(r1.root, "release", "retire", "gateway", r1.id, "--reason=never used here").code)
