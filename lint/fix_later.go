@@ -174,14 +174,20 @@ func moveConcurrently(o *Op) []Edit {
 
 // fixNotValid makes a constraint NOT VALID, and validates it in a second file.
 func fixNotValid(o *Op) []Edit {
-	if o.Constraint == nil || o.Constraint.Name == "" || o.Constraint.NotEnforced || o.place.Start.Offset == 0 && o.place.End.Offset == 0 {
+	if o.Constraint == nil || o.Constraint.NotEnforced || o.place.Start.Offset == 0 && o.place.End.Offset == 0 {
 		return nil
+	}
+	name, clause := o.Constraint.Name, constraintClause
+	if name == "" {
+		if name, clause = o.givenName(), unnamedClause; name == "" {
+			return nil
+		}
 	}
 	if o.Relation().Partitioned() && o.Constraint.Type == phases.ForeignKeyConstraint {
 		return nil
 	}
 	s := &o.File.File.Statements[o.Statement]
-	if o.place.Start.Offset < s.Span.Start.Offset || o.place.End.Offset > s.Span.End.Offset || !constraintClause.MatchString(o.File.File.Text[o.place.Start.Offset:o.place.End.Offset]) {
+	if o.place.Start.Offset < s.Span.Start.Offset || o.place.End.Offset > s.Span.End.Offset || !clause.MatchString(o.File.File.Text[o.place.Start.Offset:o.place.End.Offset]) {
 		return nil
 	}
 	for i := o.Statement + 1; i < len(o.File.File.Statements); i++ {
@@ -192,7 +198,7 @@ func fixNotValid(o *Op) []Edit {
 			}
 		}
 	}
-	file := o.File.next("validate " + o.Constraint.Name)
+	file := o.File.next("validate " + name)
 	if file == "" {
 		return nil
 	}
@@ -201,10 +207,50 @@ func fixNotValid(o *Op) []Edit {
 		table = quoted(o.On.Schema) + "." + table
 	}
 	end := o.place.End.Offset
-	return []Edit{
+	edits := []Edit{
 		{Path: o.File.File.Path, Start: end, End: end, Text: " NOT VALID"},
-		{Path: file, NewFile: true, Text: "ALTER TABLE " + table + " VALIDATE CONSTRAINT " + quoted(o.Constraint.Name) + ";\n"},
+		{Path: file, NewFile: true, Text: "ALTER TABLE " + table + " VALIDATE CONSTRAINT " + quoted(name) + ";\n"},
 	}
+	if o.Constraint.Name == "" {
+		// The second file has to name it.
+		at := o.place.Start.Offset + unnamedClause.FindStringSubmatchIndex(o.File.File.Text[o.place.Start.Offset:end])[2]
+		edits = append(edits, Edit{Path: o.File.File.Path, Start: at, End: at, Text: "CONSTRAINT " + quoted(name) + " "})
+	}
+	return edits
+}
+
+// givenName is the name that PostgreSQL would give to a CHECK or a foreign key without one (ChooseConstraintName in
+// pg_constraint.c); empty where that is not sure.
+func (o *Op) givenName() string {
+	var columns []string
+	suffix := "check"
+	switch {
+	case o.Constraint.Type == phases.ForeignKeyConstraint:
+		columns, suffix = o.Constraint.Columns, "fkey"
+	case o.Constraint.Type == phases.CheckConstraint && o.Constraint.Expr != nil:
+		if columns = o.Constraint.Expr.Columns; len(columns) > 1 {
+			columns = nil
+		}
+	default:
+		return ""
+	}
+	name := strings.Join(append(append([]string{o.On.Relation}, columns...), suffix), "_")
+	// A longer one is cut, one that is there gets a number.
+	const longest = 63
+	if !o.Relation().Exists() || len(name) > longest {
+		return ""
+	}
+	if _, there := o.Relation().Constraint(name); there {
+		return ""
+	}
+	for i := range o.File.File.Statements {
+		for j := range o.File.File.Statements[i].Operations {
+			if c := o.File.File.Statements[i].Operations[j].Constraint; c != nil && c != o.Constraint && (c.Name == "" || c.Name == name) {
+				return ""
+			}
+		}
+	}
+	return name
 }
 
 // unproven begin the kinds that do not care whether a constraint has been validated.
@@ -212,6 +258,7 @@ var unproven = []string{"comment", "add_column", "create_index", "create_unique_
 
 var (
 	constraintClause = regexp.MustCompile(`(?is)\badd\s+constraint\s[^;]*[)\w"]$`)
+	unnamedClause    = regexp.MustCompile(`(?is)\badd\s+(check|foreign\s+key)\b[^;]*[)\w"]$`)
 	plainName        = regexp.MustCompile(`^[a-z_][a-z0-9_]*$`)
 )
 

@@ -60,6 +60,27 @@ var laterFixes = []struct {
 		second: "DROP INDEX CONCURRENTLY users_name_idx;\n",
 	},
 	{
+		rule:   "blocking-check",
+		before: "ALTER TABLE orders ADD CHECK (quantity < 1000);\n",
+		after:  "ALTER TABLE orders ADD CONSTRAINT orders_quantity_check CHECK (quantity < 1000) NOT VALID;\n",
+		path:   "0043_validate_orders_quantity_check.sql",
+		second: "ALTER TABLE orders VALIDATE CONSTRAINT orders_quantity_check;\n",
+	},
+	{
+		rule:   "blocking-check",
+		before: "ALTER TABLE orders\n  ADD  check (quantity < 1000 or note is null);\n",
+		after:  "ALTER TABLE orders\n  ADD  CONSTRAINT orders_check check (quantity < 1000 or note is null) NOT VALID;\n",
+		path:   "0043_validate_orders_check.sql",
+		second: "ALTER TABLE orders VALIDATE CONSTRAINT orders_check;\n",
+	},
+	{
+		rule:   "blocking-foreign-key",
+		before: "ALTER TABLE orders ADD FOREIGN KEY (id) REFERENCES users;\n",
+		after:  "ALTER TABLE orders ADD CONSTRAINT orders_id_fkey FOREIGN KEY (id) REFERENCES users NOT VALID;\n",
+		path:   "0043_validate_orders_id_fkey.sql",
+		second: "ALTER TABLE orders VALIDATE CONSTRAINT orders_id_fkey;\n",
+	},
+	{
 		rule:   "validated-under-lock",
 		before: "ALTER TABLE orders ADD CONSTRAINT few CHECK (quantity < 1000) NOT VALID;\nALTER TABLE orders VALIDATE CONSTRAINT few;\n",
 		after:  "ALTER TABLE orders ADD CONSTRAINT few CHECK (quantity < 1000) NOT VALID;\n",
