@@ -109,6 +109,8 @@ type File struct {
 	severities []Severity
 	rule       int
 	found      []candidate
+	// wants is the file that the cure at hand cannot make.
+	wants string
 }
 
 // candidate is a finding before the end of the file decides whether it stands.
@@ -229,7 +231,10 @@ func (f *File) see(statement, number int, op *phases.AssessedOperation) {
 		c.Message = o.say(r)
 		c.Help = o.advise(r)
 		if r.Fix != nil {
-			c.Edits = r.Fix(o)
+			if c.Edits = r.Fix(o); c.Edits == nil {
+				c.Wants = f.wants
+			}
+			f.wants = ""
 		}
 		if stats := f.Options.Stats; stats != nil {
 			stats.weigh(&c, o)
@@ -249,10 +254,14 @@ func (f *File) settle() {
 // Report adds a finding of the rule that is looking at the file. A statement of -1 stands for none in particular.
 func (f *File) Report(statement int, span phases.Span, phase phases.Phase, message, help string, edits ...Edit) {
 	r := &f.linter.rules[f.rule]
+	if len(edits) > 0 {
+		f.wants = ""
+	}
 	f.found = append(f.found, candidate{rule: f.rule, statement: statement, operation: -1, Finding: Finding{
 		Rule: r.Name, Severity: f.severities[f.rule], Path: f.File.Path, Span: span, Phase: phase, Message: message,
-		Help: cmp.Or(help, r.Help), Edits: edits,
+		Help: cmp.Or(help, r.Help), Edits: edits, Wants: f.wants,
 	}})
+	f.wants = ""
 }
 
 func (o *Op) say(r *Rule) string {

@@ -59,8 +59,8 @@ func (f *File) next(title string) string {
 		return ""
 	}
 	file := NextFile(f.File.Path, title)
-	if file == "" || !f.Options.Free(file) {
-		return ""
+	if file != "" && !f.Options.Free(file) {
+		f.wants, file = file, ""
 	}
 	return file
 }

@@ -146,6 +146,7 @@ func TestFixesInTwoFiles(t *testing.T) {
 			// A taken version, or a tool that wraps every file, leaves the cure to a person.
 			taken := laterLinter(t, c.version, func(string) bool { return false }).Check(source(path, c.before))
 			require.Empty(t, taken[at].Edits)
+			require.Equal(t, "migrations/"+c.path, taken[at].Wants)
 
 			database := func() *pgtest.DB {
 				if c.version > 14 {

@@ -55,6 +55,8 @@ type Finding struct {
 	Phase phases.Phase
 	// Edits cure the finding when all of them are applied; nil where no mechanical cure is known.
 	Edits []Edit
+	// Wants is the second file that a cure would need and cannot have, because its version is taken; Edits are nil then.
+	Wants string
 }
 
 // Edit replaces a stretch of a file, or makes a new one.

@@ -20,11 +20,16 @@ import (
 // one run at a time: the first counts, and the next run finds the rest.
 func (a *app) lintFix(linter *lint.Linter, sources []source, dry bool) error {
 	files, fixed := 0, 0
+	var wants []string
 	made := map[string]bool{}
 	var taken takenVersions
 	unread, err := eachLinted(linter, sources, func(s *lint.Source, found []lint.Finding) error {
 		var edits []lint.Edit
 		for i := range found {
+			if found[i].Wants != "" {
+				wants = append(wants, fmt.Sprintf("%s:%d: %s: the cure needs a file %s, and that version is taken",
+					found[i].Path, found[i].Span.Start.Line, found[i].Rule, filepath.Base(found[i].Wants)))
+			}
 			if !overlaps(edits, found[i].Edits) && len(found[i].Edits) > 0 {
 				edits = append(edits, found[i].Edits...)
 				fixed++
@@ -61,6 +66,14 @@ func (a *app) lintFix(linter *lint.Linter, sources []source, dry bool) error {
 		verb = "would fix"
 	}
 	fmt.Fprintf(a.stdout, "%s %d findings in %d files\n", verb, fixed, files)
+	const shown = 10
+	for i, text := range wants {
+		if i == shown {
+			fmt.Fprintf(a.stdout, "… and %d more that need a version that is taken\n", len(wants)-shown)
+			break
+		}
+		fmt.Fprintln(a.stdout, text)
+	}
 	if len(unread) > 0 {
 		return &usageError{message: strings.Join(unread, "\n      ")}
 	}
