@@ -240,7 +240,8 @@ func (w *walk) from(i int) {
 		case phases.ByTrigger:
 			next.Writes = true
 		case phases.ByView:
-			next.View = !next.Inside
+			// A view of the parent does not keep a partition.
+			next.View = !next.Inside && !next.Partly
 		case phases.ByPolicy:
 			if !next.Inside {
 				// The policy's expression selects; it writes nothing and has no conflict target.
