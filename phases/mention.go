@@ -94,7 +94,8 @@ func (m *Mentions) Meets(take Take, reach []Reached, columns ...string) Mention 
 			return Mention{}
 		}
 	}
-	if take.Certainty == Fails && take.Uses&Omit == 0 {
+	if take.Certainty == Fails && take.Uses&^(Writes|Delete|Conflict) != 0 {
+		// PostgreSQL keeps what a view reads; what binds the rows that are written through it is another matter.
 		reach = slices.DeleteFunc(slices.Clone(reach), func(r Reached) bool { return r.View })
 	}
 	found := m.meetsHoles(take, reach, columns)
