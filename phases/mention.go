@@ -219,7 +219,7 @@ func (m *Mentions) meets(take Take, reach []Reached, columns []string) Mention {
 		return m.relationMeets(take, reach)
 	case Sequence:
 		found := m.relationMeets(take, reach)
-		if found.Uses == 0 && len(m.Strings) == 0 && take.Uses&Call != 0 && (m.Names["nextval"] || m.Names["setval"] || m.Names["currval"]) {
+		if found.Uses == 0 && len(m.Strings) == 0 && take.Uses&Call != 0 && slices.ContainsFunc(SequenceFunctions(), func(f string) bool { return m.Names[f] }) {
 			// Which sequence is meant comes as a parameter.
 			return Mention{Uses: Call, Unsure: true}
 		}
@@ -266,6 +266,9 @@ func (m *Mentions) meets(take Take, reach []Reached, columns []string) Mention {
 		return m.named(take.Object.Name, take.Uses, reach)
 	}
 }
+
+// SequenceFunctions are the functions to which a parameter may name a sequence (the manual's "Sequence Manipulation Functions").
+func SequenceFunctions() []string { return []string{"currval", "nextval", "setval"} }
 
 // commonOperators are those that Mentions leave out of their Names, for nearly every statement has one.
 var commonOperators = map[string]bool{"=": true, "<>": true, "!=": true, "<": true, ">": true, "<=": true, ">=": true, "+": true, "-": true, "*": true, "/": true, "||": true, "~~": true, "!~~": true} //nolint:gochecknoglobals // a constant table

@@ -29,7 +29,7 @@ func (c Change) Words() []string {
 			names = append(names, t.Object.Schema)
 		case phases.Sequence:
 			// A parameter may name it.
-			names = append(names, "nextval", "setval", "currval")
+			names = append(names, phases.SequenceFunctions()...)
 		case phases.Role, phases.Database, phases.Extension, phases.Other, phases.Cast, phases.Operator:
 			return nil
 		}

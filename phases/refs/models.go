@@ -459,7 +459,7 @@ func popTable(name string) string {
 
 var (
 	plainWords = regexp.MustCompile(`[A-Z][a-z]+`)
-	oddPlural  = regexp.MustCompile(`(?:[aiou]|us|is|um|en|[iue]x|a[ue]|ou|f|fe|z|rice|oot|ooth|eeth|eet|oose|eese|ouse|ice|eer|out|man|fish|craft|people|information|criterion|phenomenon|ganglion|bison|shrimp|equipment|money|series|species|sheep|staff|die|ids|dns|pots|lexicon|hedron|salmon|swine)$`)
+	oddPlural  = regexp.MustCompile(`(?:[aiou]|us|is|um|en|[iue]x|ae|f|fe|z|[rdlm]ice|^ice|oot|ooth|eeth|eet|oose|eese|ouse|eer|out|man|fish|craft|people|information|criterion|phenomenon|ganglion|bison|shrimp|equipment|money|series|species|sheep|staff|die|ids|dns|pots|lexicon|hedron|salmon|swine)$`)
 )
 
 // bunName is bun's name of a column: an underscore before each upper-case letter that follows or precedes a lower-case one.

@@ -10,7 +10,7 @@ import (
 func TestPopTable(t *testing.T) {
 	for name, want := range map[string]string{
 		"User": "users", "UserProfile": "user_profiles", "Person": "people", "Category": "categories", "Status": "", "Address": "addresses",
-		"Service": "", "Branch": "branches", "ApiKey": "api_keys", "Session": "sessions",
+		"Service": "services", "Branch": "branches", "ApiKey": "api_keys", "Session": "sessions",
 		// Two libraries would have different plurals, or may have.
 		"Video": "", "Hero": "", "Price": "", "Media": "", "Virus": "", "Human": "", "Schema": "",
 		// flect knows abbreviations that nothing tells.
