@@ -9,11 +9,12 @@ import (
 	"fmt"
 	"io"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/bitvault/pawl/internal/pattern"
 )
 
 //go:embed base presync sync backfill targets
@@ -49,7 +50,7 @@ type Options struct {
 	Shards int
 }
 
-var reference = regexp.MustCompile(`^[a-z0-9]+([._/:-]+[a-z0-9]+)*@sha256:[0-9a-f]{64}$`)
+var reference = pattern.Lazy(`^[a-z0-9]+([._/:-]+[a-z0-9]+)*@sha256:[0-9a-f]{64}$`)
 
 // ErrImage means that an image is not named by its digest: a tag may be another image tomorrow, and then nobody knows what
 // was deployed.
@@ -61,7 +62,7 @@ func Render(o Options) ([]byte, error) {
 	if !ok {
 		return nil, fmt.Errorf("there is no variant %q", o.Variant)
 	}
-	if o.Image != "" && !reference.MatchString(o.Image) {
+	if o.Image != "" && !reference().MatchString(o.Image) {
 		return nil, ErrImage
 	}
 	objects, err := load(dir)

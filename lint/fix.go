@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bitvault/pawl/internal/pattern"
 	"github.com/bitvault/pawl/phases"
 )
 
@@ -29,10 +30,10 @@ func (o *Op) alone() bool {
 }
 
 var (
-	indexWord    = regexp.MustCompile(`(?i)^((?:create\s+(?:unique\s+)?|drop\s+)index\b|reindex\s+(?:index|table|schema)\b)`)
-	guardWords   = regexp.MustCompile(`(?i)\bif\s+not\s+exists\s+`)
-	detachClause = regexp.MustCompile(`(?i)(\bdetach\s+partition\s+\S+)\s*$`)
-	refreshWords = regexp.MustCompile(`(?i)^(refresh\s+materialized\s+view\b)`)
+	indexWord    = pattern.Lazy(`(?i)^((?:create\s+(?:unique\s+)?|drop\s+)index\b|reindex\s+(?:index|table|schema)\b)`)
+	guardWords   = pattern.Lazy(`(?i)\bif\s+not\s+exists\s+`)
+	detachClause = pattern.Lazy(`(?i)(\bdetach\s+partition\s+\S+)\s*$`)
+	refreshWords = pattern.Lazy(`(?i)^(refresh\s+materialized\s+view\b)`)
 )
 
 func fixConcurrently(o *Op) []Edit {
@@ -46,16 +47,16 @@ func fixConcurrently(o *Op) []Edit {
 	if o.Flags.Has(phases.IfNotExists) || o.Relation().Partitioned() {
 		return nil
 	}
-	return o.replaceIn(indexWord, "$1 CONCURRENTLY")
+	return o.replaceIn(indexWord(), "$1 CONCURRENTLY")
 }
 
-func fixIfNotExists(o *Op) []Edit { return o.replaceIn(guardWords, "") }
+func fixIfNotExists(o *Op) []Edit { return o.replaceIn(guardWords(), "") }
 
 func fixDetach(o *Op) []Edit {
 	if !o.alone() || o.Relation().DefaultPartition().Exists() {
 		return nil
 	}
-	return o.replaceIn(detachClause, "$1 CONCURRENTLY")
+	return o.replaceIn(detachClause(), "$1 CONCURRENTLY")
 }
 
 // fixRefresh needs a unique index on plain columns without a condition.
@@ -65,7 +66,7 @@ func fixRefresh(o *Op) []Edit {
 	}) {
 		return nil
 	}
-	return o.replaceIn(refreshWords, "$1 CONCURRENTLY")
+	return o.replaceIn(refreshWords(), "$1 CONCURRENTLY")
 }
 
 // fixDroppedProof makes two statements of SET NOT NULL and the drop of the CHECK behind it.

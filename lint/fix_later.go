@@ -2,11 +2,11 @@ package lint
 
 import (
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/bitvault/pawl/internal/pattern"
 	"github.com/bitvault/pawl/phases"
 )
 
@@ -14,13 +14,13 @@ import (
 // file's own. Where that is taken nothing is offered: versions that others may have applied stay as they are.
 
 // versionedName takes a file's name apart: what stands before the version, the version, what parts it from the title, and the title.
-var versionedName = regexp.MustCompile(`^([Vv]?)(\d+(?:[._]\d+)*)(__|[_-])([^.]*)\.sql$`)
+var versionedName = pattern.Lazy(`^([Vv]?)(\d+(?:[._]\d+)*)(__|[_-])([^.]*)\.sql$`)
 
 // NextFile gives the name of a file right behind another one, with a title of its own; empty where the name has no version that could
 // be counted on, or is one of a pair.
 func NextFile(file, title string) string {
 	dir, base := path.Split(strings.ReplaceAll(file, `\`, "/"))
-	m := versionedName.FindStringSubmatch(base)
+	m := versionedName().FindStringSubmatch(base)
 	if m == nil {
 		return ""
 	}
@@ -41,16 +41,16 @@ func NextFile(file, title string) string {
 
 // Title gives what stands behind the version in a file's name.
 func Title(file string) string {
-	if m := versionedName.FindStringSubmatch(path.Base(strings.ReplaceAll(file, `\`, "/"))); m != nil {
+	if m := versionedName().FindStringSubmatch(path.Base(strings.ReplaceAll(file, `\`, "/"))); m != nil {
 		return m[4]
 	}
 	return ""
 }
 
-var notInTitle = regexp.MustCompile(`[^a-z0-9]+`)
+var notInTitle = pattern.Lazy(`[^a-z0-9]+`)
 
 func titled(text string) string {
-	return strings.Trim(notInTitle.ReplaceAllString(strings.ToLower(text), "_"), "_")
+	return strings.Trim(notInTitle().ReplaceAllString(strings.ToLower(text), "_"), "_")
 }
 
 // next gives the path of a second file; empty where none can be made.
@@ -166,10 +166,10 @@ func moveConcurrently(o *Op) []Edit {
 		name = o.Index.Name
 	}
 	text := o.File.File.Statements[o.Statement].Text
-	if name == "" || !indexWord.MatchString(text) {
+	if name == "" || !indexWord().MatchString(text) {
 		return nil
 	}
-	return o.File.move(name, "", func(text string) string { return indexWord.ReplaceAllString(text, "$1 CONCURRENTLY") }, o.Statement)
+	return o.File.move(name, "", func(text string) string { return indexWord().ReplaceAllString(text, "$1 CONCURRENTLY") }, o.Statement)
 }
 
 // fixNotValid makes a constraint NOT VALID, and validates it in a second file.
@@ -187,7 +187,7 @@ func fixNotValid(o *Op) []Edit {
 		return nil
 	}
 	s := &o.File.File.Statements[o.Statement]
-	if o.place.Start.Offset < s.Span.Start.Offset || o.place.End.Offset > s.Span.End.Offset || !clause.MatchString(o.File.File.Text[o.place.Start.Offset:o.place.End.Offset]) {
+	if o.place.Start.Offset < s.Span.Start.Offset || o.place.End.Offset > s.Span.End.Offset || !clause().MatchString(o.File.File.Text[o.place.Start.Offset:o.place.End.Offset]) {
 		return nil
 	}
 	for i := o.Statement + 1; i < len(o.File.File.Statements); i++ {
@@ -213,7 +213,7 @@ func fixNotValid(o *Op) []Edit {
 	}
 	if o.Constraint.Name == "" {
 		// The second file has to name it.
-		at := o.place.Start.Offset + unnamedClause.FindStringSubmatchIndex(o.File.File.Text[o.place.Start.Offset:end])[2]
+		at := o.place.Start.Offset + unnamedClause().FindStringSubmatchIndex(o.File.File.Text[o.place.Start.Offset:end])[2]
 		edits = append(edits, Edit{Path: o.File.File.Path, Start: at, End: at, Text: "CONSTRAINT " + quoted(name) + " "})
 	}
 	return edits
@@ -257,13 +257,13 @@ func (o *Op) givenName() string {
 var unproven = []string{"comment", "add_column", "create_index", "create_unique_index", "drop_index", "set_default", "create_trigger"}
 
 var (
-	constraintClause = regexp.MustCompile(`(?is)\badd\s+constraint\s[^;]*[)\w"]$`)
-	unnamedClause    = regexp.MustCompile(`(?is)\badd\s+(check|foreign\s+key)\b[^;]*[)\w"]$`)
-	plainName        = regexp.MustCompile(`^[a-z_][a-z0-9_]*$`)
+	constraintClause = pattern.Lazy(`(?is)\badd\s+constraint\s[^;]*[)\w"]$`)
+	unnamedClause    = pattern.Lazy(`(?is)\badd\s+(check|foreign\s+key)\b[^;]*[)\w"]$`)
+	plainName        = pattern.Lazy(`^[a-z_][a-z0-9_]*$`)
 )
 
 func quoted(name string) string {
-	if plainName.MatchString(name) {
+	if plainName().MatchString(name) {
 		return name
 	}
 	return `"` + strings.ReplaceAll(name, `"`, `""`) + `"`
@@ -317,7 +317,7 @@ func (f *File) splitPhases() []Edit {
 	if len(statements) == 0 || f.declared() {
 		return nil
 	}
-	m := versionedName.FindStringSubmatch(path.Base(strings.ReplaceAll(f.File.Path, `\`, "/")))
+	m := versionedName().FindStringSubmatch(path.Base(strings.ReplaceAll(f.File.Path, `\`, "/")))
 	if m == nil {
 		return nil
 	}

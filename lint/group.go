@@ -1,11 +1,12 @@
 package lint
 
 import (
-	"regexp"
 	"strings"
+
+	"github.com/bitvault/pawl/internal/pattern"
 )
 
-var chain = regexp.MustCompile(`(?i)\band\s+chain\s*$`)
+var chain = pattern.Lazy(`(?i)\band\s+chain\s*$`)
 
 // group finds out which statements share a transaction. Without BEGIN that is up to who runs the file.
 func (f *File) group() {
@@ -24,7 +25,7 @@ func (f *File) group() {
 		case "commit", "rollback", "prepare transaction":
 			f.Groups[i], f.Explicit[i] = open, open != 0
 			open = 0
-			if chain.MatchString(strings.TrimSpace(s.Text)) {
+			if chain().MatchString(strings.TrimSpace(s.Text)) {
 				open = next
 				next++
 			}

@@ -3,8 +3,9 @@ package lint
 import (
 	"embed"
 	"fmt"
-	"regexp"
 	"strings"
+
+	"github.com/bitvault/pawl/internal/pattern"
 )
 
 //go:embed docs/*.md docs/schema.sql
@@ -77,7 +78,7 @@ func Blocks(page string) []Block {
 }
 
 // fileLine is the line that begins a file in a block of several. Behind the name stands what a branch does with it.
-var fileLine = regexp.MustCompile(`^-- (\d+_\w+\.sql)(?: \((on main|edited|deleted)\))?$`)
+var fileLine = pattern.Lazy(`^-- (\d+_\w+\.sql)(?: \((on main|edited|deleted)\))?$`)
 
 // Fates gives what a branch does with each of the block's files: on main, edited, deleted, or empty for one that it adds. Nil for a
 // block that compares nothing.
@@ -85,7 +86,7 @@ func (b Block) Fates() []string {
 	var out []string
 	compared := false
 	for line := range strings.SplitSeq(b.Text, "\n") {
-		if m := fileLine.FindStringSubmatch(strings.TrimSpace(line)); m != nil {
+		if m := fileLine().FindStringSubmatch(strings.TrimSpace(line)); m != nil {
 			out = append(out, m[2])
 			compared = compared || m[2] != ""
 		}
@@ -99,7 +100,7 @@ func (b Block) Fates() []string {
 // Files cuts a block into the files that it writes out; one that names none is a file of its own.
 func (b Block) Files() (names, texts []string) {
 	for line := range strings.SplitAfterSeq(b.Text, "\n") {
-		if m := fileLine.FindStringSubmatch(strings.TrimSpace(line)); m != nil {
+		if m := fileLine().FindStringSubmatch(strings.TrimSpace(line)); m != nil {
 			names, texts = append(names, m[1]), append(texts, "")
 			continue
 		}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bitvault/pawl/internal/pattern"
 	"github.com/bitvault/pawl/phases"
 )
 
@@ -52,7 +53,7 @@ var dataRules = []Rule{
 	{
 		Name: "columnless-insert", Severity: Off, Kinds: kinds("insert", "insert_select", "upsert", "upsert_select"),
 		When: func(o *Op) bool {
-			return o.Existing() && len(o.Names) == 0 && !defaultValues.MatchString(o.File.File.Statements[o.Statement].Text)
+			return o.Existing() && len(o.Names) == 0 && !defaultValues().MatchString(o.File.File.Statements[o.Statement].Text)
 		},
 		Summary: "INSERT without a list of columns",
 		Message: "without a list of columns this means other columns as soon as {table} gets one more",
@@ -60,30 +61,30 @@ var dataRules = []Rule{
 	},
 }
 
-var defaultValues = regexp.MustCompile(`(?i)\bdefault\s+values\b`)
+var defaultValues = pattern.Lazy(`(?i)\bdefault\s+values\b`)
 
 // unfiltered reports whether every row is written: no WHERE, or one that is always true.
 func (o *Op) unfiltered() bool {
 	if o.Kind == "update_all" || o.Kind == "delete_all" {
 		return true
 	}
-	return tautology.MatchString(strings.TrimSpace(o.File.File.Statements[o.Statement].Text))
+	return tautology().MatchString(strings.TrimSpace(o.File.File.Statements[o.Statement].Text))
 }
 
 // tautology is a WHERE that holds for every row, at the end of a statement.
-var tautology = regexp.MustCompile(`(?is)\bwhere\s+(\(?\s*true\s*\)?|\(?\s*(\d+)\s*=\s*(\d+)\s*\)?|not\s+false)\s*(returning\b.*)?$`)
+var tautology = pattern.Lazy(`(?is)\bwhere\s+(\(?\s*true\s*\)?|\(?\s*(\d+)\s*=\s*(\d+)\s*\)?|not\s+false)\s*(returning\b.*)?$`)
 
 // isBackfill reports whether the statement runs in batches: it has the directive.
 func (o *Op) isBackfill() bool {
 	return slices.ContainsFunc(o.File.File.Statements[o.Statement].Directives, func(d phases.Directive) bool { return d.Name == "backfill" })
 }
 
-var limited = regexp.MustCompile(`(?is)\blimit\s+\d+\b`)
+var limited = pattern.Lazy(`(?is)\blimit\s+\d+\b`)
 
 // bounded reports whether the statement says itself how many rows it changes at most: by a LIMIT, or a range of a key.
 func (o *Op) bounded() bool {
 	text := o.File.File.Statements[o.Statement].Text
-	if limited.MatchString(text) {
+	if limited().MatchString(text) {
 		return true
 	}
 	if o.Query == nil {

@@ -1,10 +1,10 @@
 package lint
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/bitvault/pawl/internal/pattern"
 	"github.com/bitvault/pawl/phases"
 )
 
@@ -50,7 +50,7 @@ func (o *Op) misspelt() bool {
 	})
 }
 
-var placeholder = regexp.MustCompile(`\$\{\w+\}|\{\{.*\}\}|%\(\w+\)s`)
+var placeholder = pattern.Lazy(`\$\{\w+\}|\{\{.*\}\}|%\(\w+\)s`)
 
 // problems reports what the parser noted.
 func problems(code phases.ProblemCode) func(*File) {
@@ -63,7 +63,7 @@ func problems(code phases.ProblemCode) func(*File) {
 			help := p.Hint
 			if code == phases.SyntaxProblem && help == "" {
 				line := f.File.Text[p.Span.Start.Offset-min(p.Span.Start.Offset, 40):]
-				if m := placeholder.FindString(line[:min(len(line), 120)]); m != "" && !strings.Contains(m, "\n") {
+				if m := placeholder().FindString(line[:min(len(line), 120)]); m != "" && !strings.Contains(m, "\n") {
 					help = m + " is filled in by another tool before PostgreSQL sees it: lint the text that it makes"
 				}
 			}

@@ -2,10 +2,10 @@ package lint
 
 import (
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/bitvault/pawl/internal/pattern"
 	"github.com/bitvault/pawl/phases"
 )
 
@@ -100,11 +100,11 @@ func (f *File) brings() bool {
 	return false
 }
 
-var versionPattern = regexp.MustCompile(`^[VvR]?(\d+)(?:[._]\d+)*[_-]`)
+var versionPattern = pattern.Lazy(`^[VvR]?(\d+)(?:[._]\d+)*[_-]`)
 
 func duplicate(f *File) {
 	name := strings.ReplaceAll(f.File.Path, `\`, "/")
-	m := versionPattern.FindStringSubmatch(path.Base(name))
+	m := versionPattern().FindStringSubmatch(path.Base(name))
 	if m == nil || f.Down {
 		return
 	}
@@ -152,7 +152,7 @@ func unresumable(f *File) {
 			case "update_all":
 				message = "without a WHERE that finds the rows still to do, a batch that is repeated after a crash changes its rows twice"
 			case "insert", "insert_select":
-				if !resumes.MatchString(f.File.Statements[i].Text) {
+				if !resumes().MatchString(f.File.Statements[i].Text) {
 					message = "a batch that is repeated after a crash inserts its rows twice"
 				}
 			}
@@ -163,7 +163,7 @@ func unresumable(f *File) {
 	}
 }
 
-var resumes = regexp.MustCompile(`(?is)\bon\s+conflict\b|\bnot\s+exists\b|\bexcept\b`)
+var resumes = pattern.Lazy(`(?is)\bon\s+conflict\b|\bnot\s+exists\b|\bexcept\b`)
 
 func undeclared(f *File) {
 	if f.Assessment.Phase != phases.Contract || f.declared() {

@@ -251,7 +251,7 @@ func nested(f *File) {
 			}
 			open = true
 		case "commit", "rollback":
-			open = chain.MatchString(strings.TrimSpace(s.Text))
+			open = chain().MatchString(strings.TrimSpace(s.Text))
 		}
 	}
 }
@@ -267,7 +267,7 @@ func unclosed(f *File) {
 			}
 		case "commit", "rollback", "prepare transaction":
 			at = -1
-			if chain.MatchString(strings.TrimSpace(s.Text)) {
+			if chain().MatchString(strings.TrimSpace(s.Text)) {
 				at = i
 			}
 		}

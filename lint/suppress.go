@@ -1,10 +1,10 @@
 package lint
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/bitvault/pawl/internal/pattern"
 	"github.com/bitvault/pawl/phases"
 )
 
@@ -98,7 +98,7 @@ func (f *File) statementOf(at phases.Span) int {
 	return -1
 }
 
-var foreignComment = regexp.MustCompile(`(?:--|/\*)[ \t]*(squawk-ignore(?:-file)?|atlas:nolint)\b[ \t]*([^\r\n*]*)(?:\*/)?`)
+var foreignComment = pattern.Lazy(`(?:--|/\*)[ \t]*(squawk-ignore(?:-file)?|atlas:nolint)\b[ \t]*([^\r\n*]*)(?:\*/)?`)
 
 // foreign collects the comments of other linters.
 func (f *File) foreign() []allowance {
@@ -108,7 +108,7 @@ func (f *File) foreign() []allowance {
 	}
 	var out []allowance
 	at := phases.Position{Line: 1, Column: 1}
-	for _, m := range foreignComment.FindAllStringSubmatchIndex(text, -1) {
+	for _, m := range foreignComment().FindAllStringSubmatchIndex(text, -1) {
 		start := advance(text, at, m[0])
 		at = start
 		a := allowance{span: phases.Span{Start: start, End: advance(text, start, m[1])}, by: "squawk"}

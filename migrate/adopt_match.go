@@ -3,10 +3,10 @@ package migrate
 import (
 	"fmt"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
-	"sync"
+
+	"github.com/bitvault/pawl/internal/pattern"
 )
 
 // before gives the version under which a migration of another tool that is no SQL file is recorded: before those of all files.
@@ -103,7 +103,7 @@ func repeated(files []*Migration, script string) *Migration {
 	return nil
 }
 
-var changeset = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?mi)^--\s*changeset\s+([^:\s]+):(\S+)`) })
+var changeset = pattern.Lazy(`(?mi)^--\s*changeset\s+([^:\s]+):(\S+)`)
 
 // byFile puts the changesets of Liquibase's formatted SQL files together: a file is applied once all of its changesets are. The
 // changesets of other files keep rows of their own.

@@ -9,11 +9,11 @@ import (
 	"hash/crc32"
 	"io/fs"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
+
+	"github.com/bitvault/pawl/internal/pattern"
 )
 
 // verifier compares a file with the checksum that a tool kept of it.
@@ -85,7 +85,7 @@ func verifyAtlas(m *Migration, row historyRow) ChecksumState {
 // atlasHash is one line of atlas.sum: the sum is of all names and texts up to this file's.
 type atlasHash struct{ name, hash string }
 
-var atlasIgnored = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?m)\A(?:--[^\n]*\n)*?--\s*atlas:sum\s+ignore\b`) })
+var atlasIgnored = pattern.Lazy(`(?m)\A(?:--[^\n]*\n)*?--\s*atlas:sum\s+ignore\b`)
 
 func atlasHashes(fsys fs.FS) []atlasHash {
 	entries, err := fs.ReadDir(fsys, ".")

@@ -79,9 +79,11 @@ type Ledger struct {
 	Entries map[Version]Entry
 }
 
+// readLedger gives a row for each migration, or one with an empty version where there is none. What pawl.meta says is in the first.
 const readLedger = `
-select m.meta, l.version, l.name, l.checksum, l.phase, l.state, l.transactional, l.origin, l.started_at, l.finished_at,
-       l.applied_by, l.client, l.reason, to_jsonb(l) -> 'same'
+select case when row_number() over () = 1 then m.meta end, coalesce(l.version, ''), coalesce(l.name, ''), coalesce(l.checksum, ''),
+       coalesce(l.phase, ''), coalesce(l.state, ''), coalesce(l.transactional, false), coalesce(l.origin, ''), coalesce(l.started_at, 'epoch'),
+       l.finished_at, coalesce(l.applied_by, ''), coalesce(l.client, ''), l.reason, to_jsonb(l) -> 'same'
 from (select jsonb_object_agg(key, value) as meta from pawl.meta) m left join pawl.migration l on true`
 
 // ledger reads pawl's tables with one statement; none where they do not exist.
@@ -95,23 +97,18 @@ func (s *session) ledger(ctx context.Context) (*Ledger, error) {
 		return nil, classify(ctx, "read the ledger", err)
 	}
 	defer rows.Close()
-	first := true
 	for rows.Next() {
 		var (
-			meta                      map[string]string
-			version, name, sum, phase *string
-			state, origin, by, client *string
-			transactional             *bool
-			started, finished         *time.Time
-			reason                    []byte
-			same                      []string
+			meta           map[string]string
+			version, state string
+			finished       *time.Time
+			e              Entry
 		)
-		err := rows.Scan(&meta, &version, &name, &sum, &phase, &state, &transactional, &origin, &started, &finished, &by, &client, &reason, &same)
+		err := rows.Scan(&meta, &version, &e.Name, &e.Sum, &e.Phase, &state, &e.Transactional, &e.Origin, &e.StartedAt, &finished, &e.AppliedBy, &e.Client, (*[]byte)(&e.Reason), &e.Same)
 		if err != nil {
 			return nil, classify(ctx, "read the ledger", err)
 		}
-		if first {
-			first = false
+		if meta != nil {
 			l.Schema, _ = strconv.Atoi(meta["ledger"])
 			l.MinReader, _ = strconv.Atoi(meta["min_reader"])
 			l.Environment = Environment(meta["environment"])
@@ -119,13 +116,10 @@ func (s *session) ledger(ctx context.Context) (*Ledger, error) {
 				l.Installing, l.Bare = true, strings.Fields(bare)
 			}
 		}
-		if version == nil {
+		if version == "" {
 			continue
 		}
-		e := Entry{
-			Version: Version(*version), Name: *name, Sum: *sum, Same: same, Phase: *phase, State: State(*state),
-			Transactional: *transactional, Origin: *origin, StartedAt: *started, AppliedBy: *by, Client: *client, Reason: reason,
-		}
+		e.Version, e.State = Version(version), State(state)
 		if finished != nil {
 			e.FinishedAt = *finished
 		}

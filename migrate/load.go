@@ -95,7 +95,7 @@ type loader struct {
 // Load reads every migration of a directory in the order of their versions. It reads the layouts of goose, golang-migrate, dbmate,
 // tern, Flyway, sqlx, Prisma and Atlas as well as pawl's own. Root is the directory's name for messages. Errors are *FileError.
 func Load(fsys fs.FS, root string) ([]*Migration, error) {
-	l := &loader{fsys: fsys, root: root, byVersion: map[Version]*Migration{}, downs: map[Version][]byte{}}
+	l := &loader{fsys: fsys, root: root, downs: map[Version][]byte{}}
 	if err := l.directory("."); err != nil {
 		return nil, err
 	}
@@ -123,6 +123,9 @@ func (l *loader) directory(dir string) error {
 	entries, err := fs.ReadDir(l.fsys, dir)
 	if err != nil {
 		return &FileError{Path: path.Join(l.root, dir), Message: "read the migrations directory", Err: rootCause(err)}
+	}
+	if dir == "." {
+		l.byVersion, l.list = make(map[Version]*Migration, len(entries)), make([]*Migration, 0, len(entries))
 	}
 	flyway := dir != "."
 	for _, entry := range entries {

@@ -3,12 +3,12 @@ package migrate
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/bitvault/pawl/internal/pattern"
 	"github.com/bitvault/pawl/phases/parse"
 )
 
@@ -207,7 +207,7 @@ order by 1, 2`
 	return nil
 }
 
-var transient = regexp.MustCompile(`_cc(new|old)[0-9]*$`)
+var transient = pattern.Lazy(`_cc(new|old)[0-9]*$`)
 
 // index says what is to be done about one INVALID index.
 func (r *repairer) index(ctx context.Context, i invalid) (Repair, error) {
@@ -223,7 +223,7 @@ func (r *repairer) index(ctx context.Context, i invalid) (Repair, error) {
 	case i.Partitioned:
 		f.Do = fmt.Sprintf("%d partitions have no index attached to it: on each `create index concurrently`, then `alter index %s attach partition …`", i.Missing, name)
 		return f, nil
-	case transient.MatchString(i.Name):
+	case transient().MatchString(i.Name):
 		for _, twin := range i.Twins {
 			if parse.SameButName(twin, i.Definition) {
 				f.Proof = fmt.Sprintf("an interrupted REINDEX CONCURRENTLY left it; a valid index of the same definition stands beside it (%s), and nobody works on the table", twin)

@@ -4,17 +4,14 @@ import (
 	"bytes"
 	"io/fs"
 	"path"
-	"regexp"
 	"strings"
-	"sync"
 	"text/template"
 
+	"github.com/bitvault/pawl/internal/pattern"
 	"github.com/bitvault/pawl/phases/layout"
 )
 
-var ternAction = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`\{\{-?\s*(template\b|install_snapshot\b|[.$"(a-zA-Z]|/\*)`)
-})
+var ternAction = pattern.Lazy(`\{\{-?\s*(template\b|install_snapshot\b|[.$"(a-zA-Z]|/\*)`)
 
 // rendered carries a template of tern out: the files in directories below are its shared templates, by their paths. Any other
 // text is given as it is; two braces alone are an array of arrays.

@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // sharpenTakes says more exactly what an operation takes, where the catalog knows the columns concerned: an INSERT that
@@ -327,7 +328,7 @@ func (j *judgement) filledColumns() (columns, defaulted []string, known bool) {
 	return columns, defaulted, known
 }
 
-var assigned = regexp.MustCompile(`\bnew\.(\w+)`)
+var assigned = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\bnew\.(\w+)`) })
 
 // unfilled takes what a trigger's function filled and its successor no longer names: the columns that must not be NULL of
 // the tables before whose rows it runs.
@@ -337,7 +338,7 @@ func (c *Catalog) unfilled(old *function, now *FunctionDef) []Take {
 	}
 	body := strings.ToLower(now.BodyText)
 	gone := map[string]bool{}
-	for _, m := range assigned.FindAllStringSubmatch(strings.ToLower(old.BodyText), -1) {
+	for _, m := range assigned().FindAllStringSubmatch(strings.ToLower(old.BodyText), -1) {
 		if !strings.Contains(body, "new."+m[1]) {
 			gone[m[1]] = true
 		}

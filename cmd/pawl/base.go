@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bitvault/pawl/internal/files"
 	"github.com/bitvault/pawl/migrate"
 	"github.com/bitvault/pawl/phases/evidence"
 	"github.com/bitvault/pawl/phases/gate"
@@ -88,7 +89,7 @@ func git(ctx context.Context, env []string, args ...string) (string, error) {
 // compareWithBase splits the directory's migrations: deployed are those of the base revision, as they stand there; added
 // are the files that it does not have.
 func (a *app) compareWithBase(b *baseTree) (deployed, added []*migrate.Migration, err error) {
-	here, err := migrate.Load(os.DirFS(a.flags.dir), a.flags.dir)
+	here, err := migrate.Load(files.Dir(a.flags.dir), a.flags.dir)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -104,7 +105,7 @@ func (a *app) compareWithBase(b *baseTree) (deployed, added []*migrate.Migration
 	}
 	there := b.dir(relative)
 	if _, err := os.Stat(there); err == nil {
-		if deployed, err = migrate.Load(os.DirFS(there), b.revision+":"+filepath.ToSlash(relative)); err != nil {
+		if deployed, err = migrate.Load(files.Dir(there), b.revision+":"+filepath.ToSlash(relative)); err != nil {
 			return nil, nil, err
 		}
 	}

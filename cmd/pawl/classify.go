@@ -7,16 +7,16 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"regexp"
 	"runtime"
 	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
+	"github.com/bitvault/pawl/internal/files"
+	"github.com/bitvault/pawl/internal/pattern"
 	"github.com/bitvault/pawl/lint"
 	"github.com/bitvault/pawl/migrate"
 	"github.com/bitvault/pawl/phases"
@@ -77,14 +77,14 @@ func pathCause(err error) error {
 }
 
 // fileVersion finds the version in the file names of the common tools: 0042_x.sql, V42__x.sql, 20260101_x.up.sql.
-var fileVersion = regexp.MustCompile(`^[VvRU]?(\d+)`)
+var fileVersion = pattern.Lazy(`^[VvRU]?(\d+)`)
 
 // versionIn gives the version that the name of a file or of a directory begins with.
 func versionIn(name string) (v migrate.Version, ok bool) {
 	if n, known := layout.ParseName(name); known && n.Version != "" {
 		return migrate.ParseVersion(n.Version)
 	}
-	if m := fileVersion.FindStringSubmatch(name); m != nil {
+	if m := fileVersion().FindStringSubmatch(name); m != nil {
 		return migrate.ParseVersion(m[1])
 	}
 	return "", false
@@ -133,7 +133,7 @@ func readFiles(batch []source) {
 				case batch[i].named:
 					src, err = os.ReadFile(batch[i].path)
 				default:
-					src, err = readRegular(batch[i].path)
+					src, err = files.Read(batch[i].path)
 				}
 				if err != nil {
 					batch[i].err = err
@@ -144,34 +144,6 @@ func readFiles(batch []source) {
 		})
 	}
 	wait.Wait()
-}
-
-// errIrregular is what is wrong with a pipe, a socket or a device among migrations.
-var errIrregular = errors.New("not a regular file")
-
-// readRegular reads a file, and refuses what would have to be waited for.
-func readRegular(path string) ([]byte, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) //nolint:gosec // the user names the directory
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = f.Close() }() // it was only read
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, errIrregular
-	}
-	src := make([]byte, info.Size())
-	n, err := io.ReadFull(f, src)
-	switch {
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		return src[:n], nil
-	case err != nil && !errors.Is(err, io.EOF):
-		return nil, err
-	}
-	return src, nil
 }
 
 // classifyWriter writes assessments as text or as JSON. JSON is put together by hand: a folder of ten thousand files

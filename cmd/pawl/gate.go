@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/bitvault/pawl/internal/files"
 	"github.com/bitvault/pawl/migrate"
 	"github.com/bitvault/pawl/phases"
 	"github.com/bitvault/pawl/phases/evidence"
@@ -190,7 +190,7 @@ func (a *app) gateAfter(after string, refs []string) (offline, error) {
 	if !ok {
 		return o, &usageError{message: fmt.Sprintf("--after %q is not a version", after)}
 	}
-	files, err := migrate.Load(os.DirFS(a.flags.dir), a.flags.dir)
+	files, err := migrate.Load(files.Dir(a.flags.dir), a.flags.dir)
 	if err != nil {
 		return o, err
 	}

@@ -238,16 +238,25 @@ func (a *app) lint(ctx context.Context, args []string, f *lintFlags) error {
 	return nil
 }
 
-// roomForGarbage gives the percentage at which the heap is collected once it has grown to some 32 MB, or by three fifths where more than
-// that lives: a small heap that is collected at every turn costs more than the linting does.
-func roomForGarbage() int {
-	const heap = 32 << 20
-	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	metrics.Read(live)
-	if live[0].Value.Kind() != metrics.KindUint64 || live[0].Value.Uint64() < heap/8 {
-		return 800 // of the 4 MB that the runtime begins with
+// collecting keeps the garbage in the heap to some 12 MB: what lives is cheap to mark while it is little, and grows with the schema.
+type collecting struct {
+	live [1]metrics.Sample
+	last uint64
+}
+
+// adjust sets the percentage at which the heap is collected, if a collection found more alive than the one before.
+func (c *collecting) adjust() {
+	const room, least = 12 << 20, 4 << 20 // the runtime reckons from 4 MB where less is alive
+	c.live[0].Name = "/gc/heap/live:bytes"
+	metrics.Read(c.live[:])
+	alive := uint64(least)
+	if c.live[0].Value.Kind() == metrics.KindUint64 {
+		alive = max(alive, c.live[0].Value.Uint64())
 	}
-	return max(60, int(heap*100/live[0].Value.Uint64())-100) //nolint:gosec // a percentage
+	if alive > c.last {
+		c.last = alive
+		debug.SetGCPercent(int(room * 100 / alive)) //nolint:gosec // a percentage
+	}
 }
 
 // eachLinted reads the files on all cores, a window at a time so that memory stays bounded, judges them in order, and hands over the
@@ -256,12 +265,14 @@ func eachLinted(linter *lint.Linter, sources []source, see func(*lint.Source, []
 	const window = 16
 	if len(sources) > window {
 		// What lives is the schema, packed and cheap to mark; the rest is garbage of a few files.
-		defer debug.SetGCPercent(debug.SetGCPercent(roomForGarbage()))
+		percent := debug.SetGCPercent(100)
+		defer debug.SetGCPercent(percent)
 	}
+	var heap collecting
 	for start := 0; start < len(sources); start += window {
 		batch := sources[start:min(start+window, len(sources))]
-		if start > 0 && start%(64*window) == 0 {
-			debug.SetGCPercent(roomForGarbage())
+		if len(sources) > window {
+			heap.adjust()
 		}
 		readFiles(batch)
 		for i := range batch {
@@ -332,9 +343,9 @@ func readSources(dir string, args []string) ([]source, error) {
 // siblings where each has one of its own.
 func filesBefore(file string) []string {
 	root := filepath.Dir(file)
-	if !fileVersion.MatchString(filepath.Base(file)) {
+	if !fileVersion().MatchString(filepath.Base(file)) {
 		root = filepath.Dir(filepath.Dir(file))
-		if !fileVersion.MatchString(filepath.Base(filepath.Dir(file))) {
+		if !fileVersion().MatchString(filepath.Base(filepath.Dir(file))) {
 			return nil
 		}
 	}
@@ -345,7 +356,7 @@ func filesBefore(file string) []string {
 	mine := slashed(root, file)
 	return slices.DeleteFunc(list, func(path string) bool {
 		rest := slashed(root, path)
-		return compareTree(rest, mine) >= 0 || !fileVersion.MatchString(strings.Split(rest, "/")[0])
+		return compareTree(rest, mine) >= 0 || !fileVersion().MatchString(strings.Split(rest, "/")[0])
 	})
 }
 

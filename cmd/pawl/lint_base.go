@@ -64,7 +64,7 @@ func rootsOf(args []string) []*lintRoot {
 		file := err != nil || !info.IsDir()
 		if file {
 			dir = filepath.Dir(arg)
-			if !fileVersion.MatchString(filepath.Base(arg)) && fileVersion.MatchString(filepath.Base(dir)) {
+			if !fileVersion().MatchString(filepath.Base(arg)) && fileVersion().MatchString(filepath.Base(dir)) {
 				dir = filepath.Dir(dir)
 			}
 		}
@@ -195,7 +195,7 @@ func behind(names []string, name string) string {
 func series(name string) (dir string, version migrate.Version, ok bool) {
 	parts := strings.Split(name, "/")
 	for n := len(parts) - 1; n >= 0 && n >= len(parts)-2; n-- {
-		if m := fileVersion.FindStringSubmatch(parts[n]); m != nil {
+		if m := fileVersion().FindStringSubmatch(parts[n]); m != nil {
 			version, ok = migrate.ParseVersion(m[1])
 			return strings.Join(parts[:n], "/"), version, ok
 		}

@@ -98,7 +98,7 @@ func spread(edits []lint.Edit, made map[string]bool, taken *takenVersions) []lin
 
 // versionOf gives the directory and the version of a file, which no two files may share.
 func versionOf(path string) string {
-	m := fileVersion.FindStringSubmatch(filepath.Base(path))
+	m := fileVersion().FindStringSubmatch(filepath.Base(path))
 	if m == nil {
 		return path
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bitvault/pawl/deploy"
+	"github.com/bitvault/pawl/internal/files"
 	"github.com/bitvault/pawl/migrate"
 )
 
@@ -80,7 +81,7 @@ func (a *app) migrationsDigest() (string, error) {
 	if _, err := os.Stat(a.flags.dir); err != nil {
 		return "", nil //nolint:nilerr // none are here, as on the machine of who only deploys
 	}
-	list, err := migrate.Load(os.DirFS(a.flags.dir), a.flags.dir)
+	list, err := migrate.Load(files.Dir(a.flags.dir), a.flags.dir)
 	if err != nil {
 		return "", err
 	}

@@ -12,6 +12,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
 
+	"github.com/bitvault/pawl/internal/files"
+	"github.com/bitvault/pawl/internal/pattern"
 	"github.com/bitvault/pawl/migrate"
 	"github.com/bitvault/pawl/phases"
 	"github.com/bitvault/pawl/phases/parse"
@@ -92,7 +94,7 @@ func (d *dualWrite) learn(dir string, notNull, nullable bool) error {
 		return &usageError{message: "give one of --not-null and --nullable"}
 	}
 	catalog := phases.NewCatalog(0)
-	files, err := migrate.Load(os.DirFS(dir), dir)
+	files, err := migrate.Load(files.Dir(dir), dir)
 	if err != nil {
 		return err
 	}
@@ -125,12 +127,12 @@ func (d *dualWrite) learn(dir string, notNull, nullable bool) error {
 	return nil
 }
 
-var plainName = regexp.MustCompile(`^[a-z_][a-z0-9_]*$`)
+var plainName = pattern.Lazy(`^[a-z_][a-z0-9_]*$`)
 
 // write fills the templates. Names are quoted where one of the texts cannot be read without.
 func (d *dualWrite) write() ([][2]string, error) {
 	texts, err := d.fill(func(name string) string {
-		if plainName.MatchString(name) {
+		if plainName().MatchString(name) {
 			return name
 		}
 		return pgx.Identifier{name}.Sanitize()
@@ -165,7 +167,7 @@ func (d *dualWrite) fill(quote func(string) string) ([][2]string, error) {
 	}
 	one := *d
 	one.Table, one.Old, one.New = quote(d.table), quote(d.old), quote(d.new)
-	if plainName.MatchString(d.table) {
+	if plainName().MatchString(d.table) {
 		one.TableArg = " table=" + d.table
 	}
 	one.Function, one.Trigger, one.Check = name(d.table, "sync", d.new), name(d.table, "sync", d.new), name(d.table, d.new, "present")

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/bitvault/pawl/internal/files"
 	"github.com/bitvault/pawl/migrate"
 )
 
@@ -60,7 +61,7 @@ func nextVersion(dir string, stamp bool) (string, error) {
 	if stamp {
 		return time.Now().UTC().Format("20060102150405"), nil
 	}
-	files, err := migrate.Load(os.DirFS(dir), dir)
+	files, err := migrate.Load(files.Dir(dir), dir)
 	var bad *migrate.FileError
 	switch {
 	case errors.As(err, &bad) && (bad.Err == nil || errors.Is(bad.Err, fs.ErrNotExist)) && len(files) == 0 && bad.Path == dir:

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/bitvault/pawl/internal/files"
 	"github.com/bitvault/pawl/migrate"
 )
 
@@ -76,7 +77,7 @@ func (a *app) texts(was string) (func(context.Context, *migrate.Migration) ([][]
 	if was == "" {
 		return func(ctx context.Context, m *migrate.Migration) ([][]byte, error) { return a.gitTexts(ctx, m), nil }, nil
 	}
-	list, err := migrate.Load(os.DirFS(was), was)
+	list, err := migrate.Load(files.Dir(was), was)
 	if err != nil {
 		return nil, err
 	}

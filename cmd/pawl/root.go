@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
+	"github.com/bitvault/pawl/internal/files"
 	"github.com/bitvault/pawl/internal/telemetry"
 	"github.com/bitvault/pawl/lint"
 	"github.com/bitvault/pawl/migrate"
@@ -370,7 +371,7 @@ func (a *app) migrator(r *runFlags) (*migrate.Migrator, error) {
 	for name, c := range a.consumers {
 		roles[name] = c.roles
 	}
-	return migrate.New(config, os.DirFS(a.flags.dir), migrate.Options{
+	return migrate.New(config, files.Dir(a.flags.dir), migrate.Options{
 		Roles: roles, Fleet: cluster.fleet(), Digests: cluster.digests(),
 		Root: a.flags.dir, Schema: a.flags.schema, Environment: migrate.Environment(a.flags.environment), Manifests: manifests, Policy: policy,
 		FailOnBlocked: r.onBlocked == "fail", Incoming: migrate.Incoming(r.deployGate), Lane: migrate.Lane(r.lane),

@@ -3,11 +3,11 @@ package evidence
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/bitvault/pawl/internal/pattern"
 	"github.com/bitvault/pawl/phases"
 	"github.com/bitvault/pawl/phases/gate"
 	"github.com/bitvault/pawl/phases/parse"
@@ -50,7 +50,7 @@ var unfitCodes = map[string]bool{
 // MissesSomething reports whether an SQLSTATE says that a statement does not suit the schema.
 func MissesSomething(code string) bool { return unfitCodes[code] }
 
-var temporary = regexp.MustCompile(`(?i)\bcreate\s+(?:(?:local|global)\s+)?temp(?:orary)?\s+(?:table|view|sequence)\s+(?:if\s+not\s+exists\s+)?(?:pg_temp\.)?"?(\w+)|\binto\s+temp(?:orary)?\s+(?:table\s+)?"?(\w+)`)
+var temporary = pattern.Lazy(`(?i)\bcreate\s+(?:(?:local|global)\s+)?temp(?:orary)?\s+(?:table|view|sequence)\s+(?:if\s+not\s+exists\s+)?(?:pg_temp\.)?"?(\w+)|\binto\s+temp(?:orary)?\s+(?:table\s+)?"?(\w+)`)
 
 // Fit asks PostgreSQL to prepare every statement of the releases on the schema as it is, and plans those with a conflict
 // target. It gives what is refused. Nothing is executed, and nothing but ACCESS SHARE is taken, for moments, or,
@@ -64,7 +64,7 @@ func Fit(ctx context.Context, conn Conn, manifests []*Manifest, taken []Taken) (
 	for _, m := range manifests {
 		for _, s := range m.Statements {
 			list = append(list, Misfit{Consumer: m.Consumer, Release: m.Release, Text: s.Text, Sites: s.Sites})
-			for _, found := range temporary.FindAllStringSubmatch(s.Text, -1) {
+			for _, found := range temporary().FindAllStringSubmatch(s.Text, -1) {
 				temp[strings.ToLower(found[1]+found[2])] = true
 			}
 		}

@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+
+	"github.com/bitvault/pawl/internal/pattern"
 )
 
 // Layout is what the marks of a migration tool in a file, or its name, say about how the file runs.
@@ -130,7 +132,7 @@ func (l *Layout) read(m mark, text, lower string) bool {
 	return true
 }
 
-var placeholder = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\$\{[A-Za-z0-9_:.-]+\}`) })
+var placeholder = pattern.Lazy(`\$\{[A-Za-z0-9_:.-]+\}`)
 
 // placeholders finds what Flyway replaces before it runs a file.
 func (l *Layout) placeholders(text string) {
@@ -140,8 +142,8 @@ func (l *Layout) placeholders(text string) {
 }
 
 var (
-	envsub = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?mi)^--\s*\+goose\s+envsub\s+(on|off)\b`) })
-	envVar = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\$(\{[A-Za-z_][^}\n]*\}|[A-Za-z_][A-Za-z0-9_]*)`) })
+	envsub = pattern.Lazy(`(?mi)^--\s*\+goose\s+envsub\s+(on|off)\b`)
+	envVar = pattern.Lazy(`\$(\{[A-Za-z_][^}\n]*\}|[A-Za-z_][A-Za-z0-9_]*)`)
 )
 
 // substitutions finds the environment variables that goose replaces where a file says so.

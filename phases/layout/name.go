@@ -1,9 +1,9 @@
 package layout
 
 import (
-	"regexp"
 	"strings"
-	"sync"
+
+	"github.com/bitvault/pawl/internal/pattern"
 )
 
 // Name is what a file's name says of a migration.
@@ -23,18 +23,17 @@ type Name struct {
 }
 
 var (
-	numbered   = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(\d+)_(.+?)(\.up|\.down)?\.sql$`) })
-	flywayName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^([VUB])(\d+(?:[._]\d+)*)__(.*)\.sql$`) })
-	repeatable = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^R__(.+)\.sql$`) })
+	flywayName = pattern.Lazy(`^([VUB])(\d+(?:[._]\d+)*)__(.*)\.sql$`)
+	repeatable = pattern.Lazy(`^R__(.+)\.sql$`)
 	// prismaName is that of a directory which holds one migration.sql.
-	prismaName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(\d+)_(.+)$`) })
-	goProgram  = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(\d+)_(.+)\.go$`) })
+	prismaName = pattern.Lazy(`^(\d+)_(.+)$`)
+	goProgram  = pattern.Lazy(`^(\d+)_(.+)\.go$`)
 )
 
 // ParseName reads the name of a file; ok is false where it is not that of a migration.
 func ParseName(base string) (n Name, ok bool) {
-	if m := numbered().FindStringSubmatch(base); m != nil {
-		return Name{Version: m[1], Title: m[2], Down: m[3] == ".down"}, true
+	if n, ok := numbered(base); ok {
+		return n, true
 	}
 	if m := flywayName().FindStringSubmatch(base); m != nil {
 		return Name{
@@ -48,6 +47,24 @@ func ParseName(base string) (n Name, ok bool) {
 		return Name{Down: true}, true
 	}
 	return Name{}, false
+}
+
+// numbered reads 0042_what_it_does.sql, with .up or .down before the end: by hand, for a run that has nothing to do spends a tenth of its
+// time on a thousand names otherwise.
+func numbered(base string) (n Name, ok bool) {
+	rest := strings.TrimLeft(base, "0123456789")
+	title, ok := strings.CutSuffix(rest, ".sql")
+	if !ok || len(rest) == len(base) || len(title) < len("_x") || title[0] != '_' {
+		return Name{}, false
+	}
+	n = Name{Version: base[:len(base)-len(rest)], Title: title[1:]}
+	for _, way := range []string{".up", ".down"} {
+		if t, ok := strings.CutSuffix(n.Title, way); ok && t != "" {
+			n.Title, n.Down = t, way == ".down"
+			break
+		}
+	}
+	return n, true
 }
 
 // ParseDir reads the name of a directory that holds one migration, as Prisma has them.

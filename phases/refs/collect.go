@@ -338,7 +338,7 @@ func isLetter(r rune) bool {
 func render(a alt) (parts, holes []string) {
 	var now strings.Builder
 	number := 0
-	for _, m := range numbered.FindAllStringSubmatch(a.text(), -1) {
+	for _, m := range numbered().FindAllStringSubmatch(a.text(), -1) {
 		number = max(number, atoi(m[1]))
 	}
 	for i, p := range a.pieces {

@@ -15,13 +15,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"golang.org/x/tools/go/packages"
 
+	"github.com/bitvault/pawl/internal/pattern"
 	"github.com/bitvault/pawl/phases/evidence"
 	"github.com/bitvault/pawl/phases/gate"
 )
@@ -209,12 +209,12 @@ func (b *builder) toolchain(ctx context.Context) (string, error) {
 	return version, nil
 }
 
-var word = regexp.MustCompile(`[A-Za-z_\x{80}-\x{10FFFF}][A-Za-z0-9_$\x{80}-\x{10FFFF}]*`)
+var word = pattern.Lazy(`[A-Za-z_\x{80}-\x{10FFFF}][A-Za-z0-9_$\x{80}-\x{10FFFF}]*`)
 
 // addWords notes the words of a text.
 func (b *builder) addWords(text string) {
 	const longest = 63 // PostgreSQL cuts names there
-	for _, w := range word.FindAllString(text, -1) {
+	for _, w := range word().FindAllString(text, -1) {
 		if len(w) > 1 && len(w) <= longest {
 			b.words[strings.ToLower(w)] = true
 		}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bitvault/pawl/internal/pattern"
 	"github.com/bitvault/pawl/phases/evidence"
 	"github.com/bitvault/pawl/phases/gate"
 	"github.com/bitvault/pawl/phases/parse"
@@ -54,11 +55,11 @@ func Harvest(m *evidence.Manifest, sent []Observed, accept string) []Observed {
 	return unexplained
 }
 
-var session = regexp.MustCompile(`(?is)^\s*(begin|start|commit|rollback|savepoint|release|end|set|show|reset|discard|deallocate|listen|unlisten|notify|close|fetch|move|--\s*ping)\b`)
+var session = pattern.Lazy(`(?is)^\s*(begin|start|commit|rollback|savepoint|release|end|set|show|reset|discard|deallocate|listen|unlisten|notify|close|fetch|move|--\s*ping)\b`)
 
 // isSession reports whether a text is about the session and names no object.
 func isSession(text string) bool {
-	return session.MatchString(text) || text == ";" || text == "-- ping"
+	return session().MatchString(text) || text == ";" || text == "-- ping"
 }
 
 type explainer struct {

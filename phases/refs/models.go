@@ -2,7 +2,6 @@ package refs
 
 import (
 	"go/types"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -10,6 +9,7 @@ import (
 	"github.com/jinzhu/inflection"
 	"golang.org/x/tools/go/ssa"
 
+	"github.com/bitvault/pawl/internal/pattern"
 	"github.com/bitvault/pawl/phases/evidence"
 	"github.com/bitvault/pawl/phases/gate"
 )
@@ -444,13 +444,13 @@ func gormName(name string) string {
 // where the rules of that plural (github.com/gobuffalo/flect) are not those of inflection, or might not be: the two were
 // held against each other over a dictionary.
 func popTable(name string) string {
-	words := plainWords.FindAllString(name, -1)
+	words := plainWords().FindAllString(name, -1)
 	if strings.Join(words, "") != name || len(words) == 0 {
 		return ""
 	}
 	words[len(words)-1] = strings.ToLower(words[len(words)-1])
 	last := words[len(words)-1]
-	if oddPlural.MatchString(last) {
+	if oddPlural().MatchString(last) {
 		return ""
 	}
 	words[len(words)-1] = inflection.Plural(last)
@@ -458,8 +458,8 @@ func popTable(name string) string {
 }
 
 var (
-	plainWords = regexp.MustCompile(`[A-Z][a-z]+`)
-	oddPlural  = regexp.MustCompile(`(?:[aiou]|us|is|um|en|[iue]x|ae|f|fe|z|[rdlm]ice|^ice|oot|ooth|eeth|eet|oose|eese|ouse|eer|out|man|fish|craft|people|information|criterion|phenomenon|ganglion|bison|shrimp|equipment|money|series|species|sheep|staff|die|ids|dns|pots|lexicon|hedron|salmon|swine)$`)
+	plainWords = pattern.Lazy(`[A-Z][a-z]+`)
+	oddPlural  = pattern.Lazy(`(?:[aiou]|us|is|um|en|[iue]x|ae|f|fe|z|[rdlm]ice|^ice|oot|ooth|eeth|eet|oose|eese|ouse|eer|out|man|fish|craft|people|information|criterion|phenomenon|ganglion|bison|shrimp|equipment|money|series|species|sheep|staff|die|ids|dns|pots|lexicon|hedron|salmon|swine)$`)
 )
 
 // bunName is bun's name of a column: an underscore before each upper-case letter that follows or precedes a lower-case one.

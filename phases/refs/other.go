@@ -13,6 +13,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/bitvault/pawl/internal/pattern"
 	"github.com/bitvault/pawl/phases"
 	"github.com/bitvault/pawl/phases/evidence"
 	"github.com/bitvault/pawl/phases/gate"
@@ -101,7 +102,7 @@ func (b *builder) sqlcQueries(ctx context.Context, path string) error {
 			return fmt.Errorf("read a query file: %w", err)
 		}
 		shown := b.shown(path)
-		f := parse.File(shown, []byte(sqlcEmbed.ReplaceAllString(string(src), "$1.*")))
+		f := parse.File(shown, []byte(sqlcEmbed().ReplaceAllString(string(src), "$1.*")))
 		for _, s := range f.Statements {
 			if s.Text == "" {
 				continue
@@ -119,13 +120,13 @@ func (b *builder) sqlcQueries(ctx context.Context, path string) error {
 }
 
 var (
-	sqlcArgument = regexp.MustCompile(`(?i)sqlc\.(?:n?arg|slice)\(\s*['"]?(\w+)['"]?\s*\)`)
-	sqlcEmbed    = regexp.MustCompile(`(?i)sqlc\.embed\(\s*("?\w+"?)\s*\)`)
+	sqlcArgument = pattern.Lazy(`(?i)sqlc\.(?:n?arg|slice)\(\s*['"]?(\w+)['"]?\s*\)`)
+	sqlcEmbed    = pattern.Lazy(`(?i)sqlc\.embed\(\s*("?\w+"?)\s*\)`)
 )
 
 // sqlcNamed puts numbered parameters for sqlc's named ones.
 func sqlcNamed(text string) string {
-	named := sqlcArgument.ReplaceAllString(text, "@$1")
+	named := sqlcArgument().ReplaceAllString(text, "@$1")
 	if out, changed := placeholders(named, "@"); changed && parse.Reads(out) {
 		return out
 	}
@@ -161,7 +162,7 @@ func (b *builder) sqlx(ctx context.Context) error {
 			}
 			b.text(q.Query, nil, gate.Site{File: b.shown(path), Line: 1})
 		}
-		if err := b.search(ctx, filepath.Dir(dir), "Rust", []string{".rs"}, rustRuntime, "sqlx sends a text that no macro has checked"); err != nil {
+		if err := b.search(ctx, filepath.Dir(dir), "Rust", []string{".rs"}, rustRuntime(), "sqlx sends a text that no macro has checked"); err != nil {
 			return err
 		}
 	}
@@ -169,8 +170,8 @@ func (b *builder) sqlx(ctx context.Context) error {
 }
 
 var (
-	rustRuntime   = regexp.MustCompile(`\b(?:query|query_as|query_scalar|query_with|query_as_with|query_scalar_with|raw_sql)\s*(?:::<[^>]*>)?\s*\(|\bQueryBuilder\b|\bquery(?:_as|_scalar|_file|_file_as)?_unchecked!`)
-	prismaRuntime = regexp.MustCompile(`\$(?:query|execute)Raw(?:Unsafe|Typed)?\b|\bkysely\b|\bdrizzle-orm\b|\bfrom\s+['"]pg['"]|require\(['"]pg['"]\)`)
+	rustRuntime   = pattern.Lazy(`\b(?:query|query_as|query_scalar|query_with|query_as_with|query_scalar_with|raw_sql)\s*(?:::<[^>]*>)?\s*\(|\bQueryBuilder\b|\bquery(?:_as|_scalar|_file|_file_as)?_unchecked!`)
+	prismaRuntime = pattern.Lazy(`\$(?:query|execute)Raw(?:Unsafe|Typed)?\b|\bkysely\b|\bdrizzle-orm\b|\bfrom\s+['"]pg['"]|require\(['"]pg['"]\)`)
 )
 
 // search lists the places in source of another language where SQL is sent that is not seen. Where there is no such
@@ -292,7 +293,7 @@ func (b *builder) lex(src, family string) {
 			i++
 		}
 	}
-	for _, w := range word.FindAllString(kept.String(), -1) {
+	for _, w := range word().FindAllString(kept.String(), -1) {
 		b.addWords(w)
 		b.words[snake(w)] = true
 	}

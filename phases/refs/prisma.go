@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/bitvault/pawl/internal/pattern"
 	"github.com/bitvault/pawl/phases/evidence"
 	"github.com/bitvault/pawl/phases/gate"
 )
@@ -46,7 +46,7 @@ func (b *builder) prisma(ctx context.Context) error {
 		if rel, err := filepath.Rel(b.dir, path); err != nil || strings.HasPrefix(rel, "..") {
 			root = filepath.Dir(path)
 		}
-		if err := b.search(ctx, root, "TypeScript or JavaScript", []string{".ts", ".tsx", ".mts", ".cts", ".js", ".jsx", ".mjs", ".cjs"}, prismaRuntime, "Prisma does not make this statement"); err != nil {
+		if err := b.search(ctx, root, "TypeScript or JavaScript", []string{".ts", ".tsx", ".mts", ".cts", ".js", ".jsx", ".mjs", ".cjs"}, prismaRuntime(), "Prisma does not make this statement"); err != nil {
 			return err
 		}
 	}
@@ -75,14 +75,14 @@ type prismaField struct {
 }
 
 var (
-	prismaBlock     = regexp.MustCompile(`^\s*(model|view|enum|type|datasource|generator)\s+(\w+)\s*\{`)
-	prismaLine      = regexp.MustCompile(`^\s*(\w+)\s+(\w+)(?:\("[^"]*"\))?(\[\])?(\?)?(.*)$`)
-	prismaMap       = regexp.MustCompile(`@map\(\s*(?:name:\s*)?"([^"]*)"`)
-	prismaTable     = regexp.MustCompile(`@@map\(\s*(?:name:\s*)?"([^"]*)"`)
-	prismaSchemaOf  = regexp.MustCompile(`@@schema\(\s*(?:map:\s*)?"([^"]*)"`)
-	prismaRelName   = regexp.MustCompile(`@relation\(\s*(?:name:\s*)?"([^"]*)"`)
-	prismaProvider  = regexp.MustCompile(`^\s*provider\s*=\s*"([^"]*)"`)
-	prismaHasFields = regexp.MustCompile(`@relation\([^)]*fields:`)
+	prismaBlock     = pattern.Lazy(`^\s*(model|view|enum|type|datasource|generator)\s+(\w+)\s*\{`)
+	prismaLine      = pattern.Lazy(`^\s*(\w+)\s+(\w+)(?:\("[^"]*"\))?(\[\])?(\?)?(.*)$`)
+	prismaMap       = pattern.Lazy(`@map\(\s*(?:name:\s*)?"([^"]*)"`)
+	prismaTable     = pattern.Lazy(`@@map\(\s*(?:name:\s*)?"([^"]*)"`)
+	prismaSchemaOf  = pattern.Lazy(`@@schema\(\s*(?:map:\s*)?"([^"]*)"`)
+	prismaRelName   = pattern.Lazy(`@relation\(\s*(?:name:\s*)?"([^"]*)"`)
+	prismaProvider  = pattern.Lazy(`^\s*provider\s*=\s*"([^"]*)"`)
+	prismaHasFields = pattern.Lazy(`@relation\([^)]*fields:`)
 )
 
 func (s *prismaSchema) read(path, src string) {
@@ -92,7 +92,7 @@ func (s *prismaSchema) read(path, src string) {
 		if before, _, ok := strings.Cut(line, "//"); ok && strings.Count(before, `"`)%2 == 0 {
 			line = before
 		}
-		if m := prismaBlock.FindStringSubmatch(line); m != nil {
+		if m := prismaBlock().FindStringSubmatch(line); m != nil {
 			kind = m[1]
 			switch kind {
 			case "model", "view":
@@ -109,7 +109,7 @@ func (s *prismaSchema) read(path, src string) {
 		}
 		switch {
 		case kind == "datasource":
-			if m := prismaProvider.FindStringSubmatch(line); m != nil {
+			if m := prismaProvider().FindStringSubmatch(line); m != nil {
 				s.provider = m[1]
 			}
 		case model != nil:
@@ -119,30 +119,30 @@ func (s *prismaSchema) read(path, src string) {
 }
 
 func (m *prismaModel) line(line string) {
-	if found := prismaTable.FindStringSubmatch(line); found != nil {
+	if found := prismaTable().FindStringSubmatch(line); found != nil {
 		m.table = found[1]
 		return
 	}
-	if found := prismaSchemaOf.FindStringSubmatch(line); found != nil {
+	if found := prismaSchemaOf().FindStringSubmatch(line); found != nil {
 		m.schema = found[1]
 		return
 	}
 	if strings.HasPrefix(strings.TrimSpace(line), "@@") {
 		return
 	}
-	found := prismaLine.FindStringSubmatch(line)
+	found := prismaLine().FindStringSubmatch(line)
 	if found == nil {
 		return
 	}
 	f := prismaField{name: found[1], column: found[1], kind: found[2], list: found[3] != ""}
 	rest := found[5]
-	if mapped := prismaMap.FindStringSubmatch(rest); mapped != nil {
+	if mapped := prismaMap().FindStringSubmatch(rest); mapped != nil {
 		f.column = mapped[1]
 	}
 	f.ignored = strings.Contains(rest, "@ignore")
 	f.key = strings.Contains(rest, "@id")
-	f.relation = prismaHasFields.MatchString(rest)
-	if name := prismaRelName.FindStringSubmatch(rest); name != nil {
+	f.relation = prismaHasFields().MatchString(rest)
+	if name := prismaRelName().FindStringSubmatch(rest); name != nil {
 		f.relationName = name[1]
 	}
 	m.fields = append(m.fields, f)

@@ -8,13 +8,14 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
 	"golang.org/x/tools/go/packages"
 	"golang.org/x/tools/go/ssa"
 	"golang.org/x/tools/go/ssa/ssautil"
+
+	"github.com/bitvault/pawl/internal/pattern"
 )
 
 // program is the source of a release in SSA form, with indexes of who assigns and calls what.
@@ -131,7 +132,7 @@ func (p *program) own(fn *ssa.Function) bool {
 
 func (p *program) ownPackage(pkg *ssa.Package) bool { return pkg != nil && p.ownTypes[pkg.Pkg] }
 
-var decoders = regexp.MustCompile(`(?i)unmarshal|decode|scan|load|parse|bind|process|populate|fill|unpack|read|struct`)
+var decoders = pattern.Lazy(`(?i)unmarshal|decode|scan|load|parse|bind|process|populate|fill|unpack|read|struct`)
 
 func (p *program) index(fn *ssa.Function) {
 	if recv := fn.Signature.Recv(); recv != nil && fn.Parent() == nil {
@@ -276,7 +277,7 @@ func (p *program) boxed(in *ssa.MakeInterface) {
 			// wrappers of it may be.
 			continue
 		}
-		if name != "" && decoders.MatchString(name) {
+		if name != "" && decoders().MatchString(name) {
 			p.decoded(s, 0)
 		}
 	}

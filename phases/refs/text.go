@@ -2,25 +2,25 @@ package refs
 
 import (
 	"go/types"
-	"regexp"
 	"strconv"
 	"strings"
 	"unicode"
 
 	"golang.org/x/tools/go/ssa"
 
+	"github.com/bitvault/pawl/internal/pattern"
 	"github.com/bitvault/pawl/phases/parse"
 )
 
 var (
-	statementStart = regexp.MustCompile(`(?is)^\s*(--[^\n]*\n\s*|/\*.*?\*/\s*)*\(?\s*(with|select|insert\s+into|update|delete\s+from|merge\s+into|copy|call|values|table|lock|create|alter|drop|truncate|refresh|notify|listen)\b`)
-	statementWord  = regexp.MustCompile(`(?is)\b(from|into|set|table|values|index|select|schema|view|function|trigger|type|column|role|extension)\b`)
+	statementStart = pattern.Lazy(`(?is)^\s*(--[^\n]*\n\s*|/\*.*?\*/\s*)*\(?\s*(with|select|insert\s+into|update|delete\s+from|merge\s+into|copy|call|values|table|lock|create|alter|drop|truncate|refresh|notify|listen)\b`)
+	statementWord  = pattern.Lazy(`(?is)\b(from|into|set|table|values|index|select|schema|view|function|trigger|type|column|role|extension)\b`)
 )
 
 // looksSQL reports whether a constant of unknown use may be a statement.
 func looksSQL(text string) bool {
 	const shortest = 9
-	return len(text) >= shortest && statementStart.MatchString(text) && statementWord.MatchString(text)
+	return len(text) >= shortest && statementStart().MatchString(text) && statementWord().MatchString(text)
 }
 
 // wholeStatement gives a text in the form that PostgreSQL reads; ok is false where it is none.
@@ -50,7 +50,7 @@ func placeholders(text, marks string) (string, bool) {
 	var b strings.Builder
 	numbers := map[string]int{}
 	next := 1
-	for _, m := range numbered.FindAllStringSubmatch(text, -1) {
+	for _, m := range numbered().FindAllStringSubmatch(text, -1) {
 		next = max(next, atoi(m[1])+1)
 	}
 	changed := false
@@ -63,7 +63,7 @@ func placeholders(text, marks string) (string, bool) {
 		}
 		name := ""
 		if i+1 < len(text) {
-			name = identifier.FindString(text[i+1:])
+			name = identifier().FindString(text[i+1:])
 		}
 		before := byte(' ')
 		if i > 0 {
@@ -103,9 +103,9 @@ func isWordByte(c byte) bool {
 }
 
 var (
-	numbered   = regexp.MustCompile(`\$(\d+)`)
-	identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*`)
-	dollarTag  = regexp.MustCompile(`^\$[A-Za-z_0-9]*\$`)
+	numbered   = pattern.Lazy(`\$(\d+)`)
+	identifier = pattern.Lazy(`^[A-Za-z_][A-Za-z0-9_]*`)
+	dollarTag  = pattern.Lazy(`^\$[A-Za-z_0-9]*\$`)
 )
 
 // quotedLen gives the length of the string, quoted name or comment that a text begins with; 0 for none.
@@ -135,7 +135,7 @@ func quotedLen(text string) int {
 	case strings.HasPrefix(text, "/*"):
 		return end("*/", 2)
 	case text[0] == '$':
-		if tag := dollarTag.FindString(text); tag != "" {
+		if tag := dollarTag().FindString(text); tag != "" {
 			return end(tag, len(tag))
 		}
 	}
