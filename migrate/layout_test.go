@@ -62,7 +62,8 @@ func TestLayouts(t *testing.T) {
 		), "20240101 20240101_a.sql: create table a (id int)\n20240103 20240103_i.sql: create index concurrently i on a (id)"},
 		"liquibase": {files(
 			"0001_a.sql", "--liquibase formatted sql\n--changeset me:1\ncreate table a (id int);\n--rollback drop table a;\n",
-		), "1 0001_a.sql: create table a (id int)"},
+			"0002_b.sql", "\ufeff-- liquibase formatted sql\ncreate table no (id int);\n-- changeset me:2 dbms:oracle,h2\ncreate table no (id number(3))\n/\n--changeset me:3 ignore:true\nno;\n--changeset me:4 dbms:!oracle runInTransaction:false\n--ignoreLines:start\nno\n--ignoreLines:end\n--ignoreLines:1\nno\ncreate index concurrently i on a (id);\n",
+		), "1 0001_a.sql: create table a (id int)\n2 0002_b.sql: create index concurrently i on a (id)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -96,9 +97,11 @@ func TestLayouts(t *testing.T) {
 func TestLayoutsRefused(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ file, text, want string }{
-		"flyway": {"V1__a.sql", "create table a (id int);\ncreate schema ${name};", "m/V1__a.sql:2:15: ${name} is a placeholder of Flyway"},
-		"goose":  {"00001_a.sql", "-- +goose Up\n-- +goose ENVSUB ON\ncreate role ${NAME};\n-- +goose ENVSUB OFF\nselect '$OTHER';", "m/00001_a.sql:3:13: ${NAME} is replaced by goose"},
-		"tern":   {"001_a.sql", "create schema {{ .schema }};\n---- create above / drop below ----\n", "m/001_a.sql:1:15: this is a template of tern"},
+		"flyway":                  {"V1__a.sql", "create table a (id int);\ncreate schema ${name};", "m/V1__a.sql:2:15: ${name} is a placeholder of Flyway"},
+		"goose":                   {"00001_a.sql", "-- +goose Up\n-- +goose ENVSUB ON\ncreate role ${NAME};\n-- +goose ENVSUB OFF\nselect '$OTHER';", "m/00001_a.sql:3:13: ${NAME} is replaced by goose"},
+		"liquibase":               {"001_a.sql", "--liquibase formatted sql\n--changeset me:1\ncreate schema ${name};", "m/001_a.sql:3:15: ${name} is a parameter of Liquibase's changelog"},
+		"liquibase with its mark": {"001_a.sql", "--liquibase formatted sql\n--changeset me:1 endDelimiter:\\n//\nselect 1\n//\nselect 2\n//\n", "m/001_a.sql:4:1: // ends a statement for Liquibase"},
+		"tern":                    {"001_a.sql", "create schema {{ .schema }};\n---- create above / drop below ----\n", "m/001_a.sql:1:15: this is a template of tern"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -57,7 +57,7 @@ func (m *Migration) File() *phases.File {
 		if problem != nil {
 			how.Problems = append(how.Problems, *problem)
 		}
-		for _, p := range how.Problems {
+		for _, p := range slices.Backward(how.Problems) {
 			m.file.Problems = append([]phases.Problem{{
 				Code: phases.TemplateProblem, Message: p.Message, Hint: p.Hint, Span: phases.Span{Start: placeOf(string(m.src), p.Start), End: placeOf(string(m.src), p.End)},
 			}}, m.file.Problems...)
@@ -93,7 +93,7 @@ type loader struct {
 }
 
 // Load reads every migration of a directory in the order of their versions. It reads the layouts of goose, golang-migrate, dbmate,
-// tern, Flyway, sqlx, Prisma and Atlas as well as pawl's own. Root is the directory's name for messages. Errors are *FileError.
+// tern, Flyway, Liquibase, sqlx, Prisma and Atlas as well as pawl's own. Root is the directory's name for messages. Errors are *FileError.
 func Load(fsys fs.FS, root string) ([]*Migration, error) {
 	l := &loader{fsys: fsys, root: root, downs: map[Version][]byte{}}
 	if err := l.directory("."); err != nil {

@@ -50,7 +50,6 @@ var marks = sync.OnceValue(func() []mark {
 		{"atlas", "atlas:", nil, nil, regexp.MustCompile(`(?mi)^--\s*atlas:txmode\s+none\b`)},
 		{"sqlx", "transaction", nil, nil, regexp.MustCompile(`(?mi)^--\s*no-transaction\b`)},
 		{"flyway", "flyway", nil, nil, regexp.MustCompile(`(?mi)^--\s*flyway:executeInTransaction=false\b`)},
-		{"liquibase", "liquibase", regexp.MustCompile(`(?mi)^--\s*liquibase\s+formatted\s+sql\b`), nil, regexp.MustCompile(`(?mi)^--\s*changeset\b.*\brunInTransaction:\s*false\b`)},
 	}
 })
 
@@ -69,6 +68,11 @@ func Read(file string, src []byte) ([]byte, *Layout) {
 		return src, l
 	}
 	lower := strings.ToLower(text)
+	if strings.Contains(lower, "liquibase") {
+		if out, ok := l.formatted(text); ok {
+			return out, l
+		}
+	}
 	for _, m := range marks() {
 		if !l.read(m, text, lower) || m.down == nil {
 			continue
