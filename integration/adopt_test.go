@@ -77,7 +77,7 @@ insert into flyway_schema_history values (1, null, '<< Flyway Schema Creation >>
 			files: history("0001_a.sql", "--liquibase formatted sql\n\n--changeset me:1\n"+tableA+"--rollback drop table a;\n\n--changeset me:2\n"+tableB),
 			next:  [2]string{"0002_c.sql", "--liquibase formatted sql\n--changeset me:3\n" + tableC},
 			setup: liquibaseTable + `insert into databasechangelog values ('0', 'me', 'db/changelog.xml', '2023-12-31', 1, 'EXECUTED', '8:x', '', '', null, '4.28'),
-	('1', 'me', 'db/0001_a.sql', '2024-01-01', 2, 'EXECUTED', '9:x', 'sql', '', null, '4.28'), ('2', 'me', 'db/0001_a.sql', '2024-01-01', 3, 'EXECUTED', '9:y', 'sql', '', null, '4.28')`,
+	('1', 'me', 'db/0001_a.sql', '2024-01-01', 2, 'EXECUTED', '7:x', 'sql', '', null, '4.28'), ('2', 'me', 'db/0001_a.sql', '2024-01-01', 3, 'EXECUTED', '7:y', 'sql', '', null, '4.28')`,
 			adopted: []string{"db/changelog.xml::0::me", "0001_a.sql"},
 		},
 		{

@@ -4,9 +4,6 @@ import (
 	"fmt"
 	"path"
 	"slices"
-	"strings"
-
-	"github.com/bitvault/pawl/internal/pattern"
 )
 
 // before gives the version under which a migration of another tool that is no SQL file is recorded: before those of all files.
@@ -23,9 +20,17 @@ func (a *Adoption) match(h *history, m *Migrator, files []*Migration, o AdoptOpt
 		}
 	}
 	if h.tool.name == "liquibase" {
-		if err := h.byFile(files); err != nil {
+		gone, err := h.changesets(files)
+		if err != nil {
 			return err
 		}
+		if gone != "" && !o.AcceptChanged {
+			return &IntegrityError{
+				Message: gone,
+				Hint:    "restore the files as they were applied; --accept-changed takes them over as they are, and records that",
+			}
+		}
+		a.Notes = append(a.Notes, h.notes...)
 	}
 	byVersion := map[Version]*Migration{}
 	for _, f := range files {
@@ -55,7 +60,9 @@ func (a *Adoption) match(h *history, m *Migrator, files []*Migration, o AdoptOpt
 					// It runs again, as its own tool would have it.
 					continue
 				}
-				changed = append(changed, f.Name)
+				if !row.allowed {
+					changed = append(changed, f.Name)
+				}
 			}
 		} else if row.repeat {
 			continue
@@ -100,50 +107,5 @@ func repeated(files []*Migration, script string) *Migration {
 			return f
 		}
 	}
-	return nil
-}
-
-var changeset = pattern.Lazy(`(?mi)^--\s*changeset\s+([^:\s]+):(\S+)`)
-
-// byFile puts the changesets of Liquibase's formatted SQL files together: a file is applied once all of its changesets are. The
-// changesets of other files keep rows of their own.
-func (h *history) byFile(files []*Migration) error {
-	var rows []historyRow
-	used := map[int]bool{}
-	for _, f := range files {
-		sets := changeset().FindAllStringSubmatch(string(f.src), -1)
-		var done []historyRow
-		var missing []string
-		for _, set := range sets {
-			i := slices.IndexFunc(h.rows, func(r historyRow) bool {
-				return path.Base(r.file) == path.Base(f.Name) && strings.HasSuffix(r.name, "::"+set[2]+"::"+set[1])
-			})
-			if i < 0 {
-				missing = append(missing, set[1]+":"+set[2])
-				continue
-			}
-			used[i] = true
-			done = append(done, h.rows[i])
-		}
-		switch {
-		case len(done) == 0:
-		case len(missing) > 0:
-			return &RefusedError{
-				Message: fmt.Sprintf("of %s Liquibase has applied some changesets and not %s", f.Path, few(missing)),
-				Hint:    "let Liquibase apply the rest, or put it into a file of its own; adopt then",
-			}
-		default:
-			last := done[len(done)-1]
-			last.version, last.name = f.Version, f.Name
-			rows = append(rows, last)
-		}
-	}
-	for i, r := range h.rows {
-		if !used[i] {
-			r.file = ""
-			rows = append(rows, r)
-		}
-	}
-	h.rows = rows
 	return nil
 }

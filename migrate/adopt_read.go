@@ -192,34 +192,41 @@ func (h *history) forget(row historyRow) {
 }
 
 func readLiquibase(ctx context.Context, tx pgx.Tx, table string) (*history, error) {
-	h := &history{verify: verifyLiquibase}
-	var locked bool
-	name := strings.TrimSuffix(table, `"`)
-	lock := name + `lock"`
-	var exists bool
-	if err := tx.QueryRow(ctx, `select to_regclass($1) is not null`, lock).Scan(&exists); err != nil {
-		return nil, err
-	}
-	if exists {
-		if err := tx.QueryRow(ctx, "select coalesce(bool_or(locked), false) from "+lock).Scan(&locked); err != nil {
+	h := &history{verify: func(_ *Migration, row historyRow) ChecksumState { return row.state }}
+	// The lock's table keeps its name where only the history's was changed.
+	schema := table[:strings.LastIndex(table, `."`)]
+	for _, lock := range []string{strings.TrimSuffix(table, `"`) + `lock"`, schema + `."databasechangeloglock"`} {
+		var exists, locked bool
+		if err := tx.QueryRow(ctx, `select to_regclass($1) is not null`, lock).Scan(&exists); err != nil {
 			return nil, err
 		}
-	}
-	if locked {
-		return nil, &RefusedError{
-			Message: "Liquibase is at work on this database, or died there: its lock is taken",
-			Hint:    "wait for it; if nothing runs, `liquibase release-locks` takes the lock away",
+		if exists {
+			if err := tx.QueryRow(ctx, "select coalesce(bool_or(locked), false) from "+lock).Scan(&locked); err != nil {
+				return nil, err
+			}
+		}
+		if locked {
+			return nil, &RefusedError{
+				Message: "Liquibase is at work on this database, or died there: its lock is taken",
+				Hint:    "wait for it; if nothing runs, `liquibase release-locks` takes the lock away",
+			}
 		}
 	}
-	order := int64(0)
-	query := "select id::text, author::text, filename::text, dateexecuted::timestamptz, md5sum::text from " + table + " order by orderexecuted, dateexecuted"
+	seen := map[int64]int{}
+	query := "select id::text, author::text, filename::text, dateexecuted::timestamptz, orderexecuted::bigint, md5sum::text, description::text from " + table + " order by orderexecuted, dateexecuted"
 	return h, eachRow(ctx, tx, query, func(r pgx.Rows) error {
 		var id, author, file string
 		var at time.Time
-		var sum *string
-		err := r.Scan(&id, &author, &file, &at, &sum)
-		order++
-		h.rows = append(h.rows, historyRow{version: numberOf(order), name: file + "::" + id + "::" + author, file: file, at: at, sum: orEmpty(sum)})
+		var order int64
+		var sum, description *string
+		err := r.Scan(&id, &author, &file, &at, &order, &sum, &description)
+		v := numberOf(order)
+		if seen[order]++; seen[order] > 1 {
+			v += Version("." + strconv.Itoa(seen[order]))
+		}
+		h.rows = append(h.rows, historyRow{
+			version: v, name: file + "::" + id + "::" + author, file: file, at: at, sum: orEmpty(sum), author: author, id: id, description: orEmpty(description),
+		})
 		return err
 	})
 }

@@ -2,10 +2,12 @@ package migrate
 
 import (
 	"bytes"
+	"crypto/md5" //nolint:gosec // Liquibase's checksums are
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/base64"
 	"encoding/hex"
+	"fmt"
 	"hash/crc32"
 	"io/fs"
 	"path"
@@ -14,6 +16,7 @@ import (
 	"strings"
 
 	"github.com/bitvault/pawl/internal/pattern"
+	"github.com/bitvault/pawl/phases/layout"
 )
 
 // verifier compares a file with the checksum that a tool kept of it.
@@ -61,12 +64,38 @@ func lineEndings(src []byte) [][]byte {
 	return [][]byte{src, unix, bytes.ReplaceAll(unix, []byte("\n"), []byte("\r\n"))}
 }
 
-// verifyLiquibase compares nothing: Liquibase sums up its own model of a change, which differs from version to version.
-func verifyLiquibase(_ *Migration, row historyRow) ChecksumState {
-	if row.sum == "" {
+// verifyLiquibase compares a changeset: its checksum is an MD5 of the checksums of its changes, of which formatted SQL has one. Other
+// versions than 8 and 9 are not computed, nor is what stands for a parameter of the changelog known.
+func verifyLiquibase(set layout.Changeset, sum string) ChecksumState {
+	version, _, _ := strings.Cut(sum, ":")
+	switch version {
+	case "":
 		return ChecksumNone
+	case "8", "9":
+	default:
+		return ChecksumUnread
 	}
-	return ChecksumUnread
+	if slices.ContainsFunc(set.Readings, func(r layout.Reading) bool { return liquibaseSum(version, r) == sum }) {
+		return ChecksumVerified
+	}
+	if set.Parameters {
+		return ChecksumUnread
+	}
+	return ChecksumChanged
+}
+
+var liquibaseBlanks = pattern.Lazy(`[ \n\r\t]+`)
+
+// liquibaseSum computes version 8, of the text with its blanks as one and of how it is split, or 9, of the text without blanks.
+func liquibaseSum(version string, r layout.Reading) string {
+	text := liquibaseBlanks().ReplaceAllString(r.SQL, "")
+	if version == "8" {
+		text = fmt.Sprintf("%s:%t:%t:%s", r.Delimiter, r.Split, r.Strip, strings.Trim(liquibaseBlanks().ReplaceAllString(r.SQL, " "), " "))
+	}
+	sum := func(text string) string {
+		return fmt.Sprintf("%s:%x", version, md5.Sum([]byte(text))) //nolint:gosec // it is what Liquibase has
+	}
+	return sum(sum(text) + ":")
 }
 
 // verifyAtlas looks the file up in atlas.sum, whose sums are compared with the files by checkAtlasSum.

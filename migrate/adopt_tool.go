@@ -252,4 +252,9 @@ type historyRow struct {
 	upTo bool
 	// repeat is true for a repeatable migration.
 	repeat bool
+	// author, id and description are Liquibase's.
+	author, id, description string
+	// state is what the checksums of several rows came to; allowed is true where the file itself says that another will do.
+	state   ChecksumState
+	allowed bool
 }

@@ -1,0 +1,1 @@
+create table sf (id int);

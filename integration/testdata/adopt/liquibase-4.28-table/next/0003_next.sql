@@ -1,0 +1,4 @@
+--liquibase formatted sql
+--changeset ann:4
+create table d (id int);
+--rollback drop table d;

@@ -1,0 +1,4 @@
+--liquibase formatted sql
+--changeset sl:1
+create table lastslash (id int)
+/

@@ -1,0 +1,7 @@
+
+
+-- hi
+create table r2 (
+ id int
+);
+
