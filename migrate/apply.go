@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/bitvault/pawl/internal/pattern"
 	"github.com/bitvault/pawl/phases"
 	"github.com/bitvault/pawl/phases/evidence"
 	"github.com/bitvault/pawl/phases/gate"
@@ -45,9 +47,9 @@ func (m *Migrator) apply(ctx context.Context, s *session, g *gatekeeper, step St
 	} else {
 		m.opts.OnEvent(done)
 	}
-	if changesSession(step.Migration.File()) {
-		// What a file sets for the session must not reach the next one.
-		if _, err := s.conn.Exec(ctx, `reset session authorization; reset role; reset all`); err != nil {
+	if left := leftBehind(step.Migration.File()); left != "" {
+		// What a file makes for its session must not reach the next one, which may run on another day.
+		if _, err := s.conn.Exec(ctx, left); err != nil {
 			return decision, classify(ctx, "reset the session", err)
 		}
 	}
@@ -443,6 +445,31 @@ func changesSession(f *phases.File) bool {
 	return false
 }
 
+// sessionWords stand in the text of whatever makes something that lives as long as its session, and what takes that away again.
+var sessionWords = [...]struct {
+	word  func() *regexp.Regexp
+	clean string
+}{
+	{pattern.Lazy(`(?i)\b(temp|temporary|pg_temp)\b`), "discard temp"},
+	{pattern.Lazy(`(?i)\bprepare\b`), "deallocate all"},
+	{pattern.Lazy(`(?i)\blisten\b`), "unlisten *"},
+	{pattern.Lazy(`(?i)\bcursor\b`), "close all"},
+}
+
+// leftBehind gives the statements that undo what a file may have made for its session; empty where it can have made nothing.
+func leftBehind(f *phases.File) string {
+	var clean []string
+	if changesSession(f) {
+		clean = append(clean, "reset session authorization; reset role; reset all")
+	}
+	for _, w := range sessionWords {
+		if w.word().MatchString(f.Text) {
+			clean = append(clean, w.clean)
+		}
+	}
+	return strings.Join(clean, "; ")
+}
+
 // literal quotes a string so that it means the same whatever standard_conforming_strings says.
 func literal(text string) string {
 	quoted := strings.ReplaceAll(text, `'`, `''`)
@@ -455,10 +482,32 @@ func literal(text string) string {
 // commentSafe keeps a file's name from ending the comment that it stands in.
 func commentSafe(name string) string { return strings.ReplaceAll(name, "*/", "* /") }
 
-// searchPathList gives the search path that the role and the database have set, for SET LOCAL.
+// searchPathList gives the search path that the role and the database have set, for SET: as strings, for its names can be empty, and
+// keywords where they came with the connection.
 func (s *session) searchPathList() string {
-	if strings.TrimSpace(s.searchPath) == "" {
+	var list []string
+	for rest := strings.TrimSpace(s.searchPath); rest != ""; {
+		var name string
+		if quoted, ok := strings.CutPrefix(rest, `"`); ok {
+			for {
+				part, after, _ := strings.Cut(quoted, `"`)
+				name += part
+				if quoted, ok = strings.CutPrefix(after, `"`); !ok {
+					rest = after
+					break
+				}
+				name += `"`
+			}
+			_, rest, _ = strings.Cut(rest, ",")
+		} else {
+			name, rest, _ = strings.Cut(rest, ",")
+			name = strings.ToLower(strings.TrimSpace(name))
+		}
+		list = append(list, literal(name))
+		rest = strings.TrimSpace(rest)
+	}
+	if list == nil {
 		return "''"
 	}
-	return s.searchPath
+	return strings.Join(list, ", ")
 }

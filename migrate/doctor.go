@@ -78,8 +78,11 @@ func (d *doctor) server(ctx context.Context) error {
 	default:
 		d.say("server", Well, "PostgreSQL "+version, "")
 	}
-	if d.s.standby {
+	switch {
+	case d.s.standby:
 		d.say("standby", Ill, "this server is a standby", "give the URL of the primary: a standby takes no changes")
+	case d.s.readOnly:
+		d.say("read only", Ill, "default_transaction_read_only is on for this database or role", "lift it, or add default_transaction_read_only=off to the URL's parameters")
 	}
 	return nil
 }

@@ -142,9 +142,12 @@ func (m *Migrator) dial(ctx context.Context, writes bool) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	if writes && s.standby {
+	if !writes {
+		return s, nil
+	}
+	if err := s.writable(ctx); err != nil {
 		s.close()
-		return nil, standbyError(s.database)
+		return nil, err
 	}
 	return s, nil
 }

@@ -28,8 +28,12 @@ type session struct {
 	role       string
 	version    int
 	standby    bool
-	hasLedger  bool
-	searchPath string
+	// readOnly is true where transactions take no writes, be it that the server is a standby or that a setting says so.
+	readOnly  bool
+	hasLedger bool
+	// transactionTimeout is the setting of that name; empty before PostgreSQL 17.
+	transactionTimeout string
+	searchPath         string
 	// schema is the tenant's whose migrations these are; empty where the whole database has one history. ledgerSchema is where
 	// the ledger stands.
 	schema, ledgerSchema string
@@ -60,10 +64,13 @@ func dial(ctx context.Context, base *pgx.ConnConfig, schema string, identity map
 		"lock_timeout":                        "500ms",
 		"statement_timeout":                   "60s",
 		"idle_in_transaction_session_timeout": "0",
-		"standard_conforming_strings":         "on",
-		"client_encoding":                     "UTF8",
-		"DateStyle":                           "ISO",
-		"client_connection_check_interval":    "2s",
+		"idle_session_timeout":                "0",
+		// What the gate reads under a contract's locks has to be of that moment, not of the transaction's beginning.
+		"default_transaction_isolation":    "read committed",
+		"standard_conforming_strings":      "on",
+		"client_encoding":                  "UTF8",
+		"DateStyle":                        "ISO",
+		"client_connection_check_interval": "2s",
 	} {
 		config.RuntimeParams[k] = v
 	}
@@ -80,31 +87,47 @@ func dial(ctx context.Context, base *pgx.ConnConfig, schema string, identity map
 	config.BuildContextWatcherHandler = func(c *pgconn.PgConn) ctxwatch.Handler {
 		return &pgconn.CancelRequestContextWatcherHandler{Conn: c, DeadlineDelay: 5 * time.Second}
 	}
-	conn, err := pgx.ConnectConfig(ctx, config)
-	if err != nil && sqlState(err) == "22023" {
-		// Platforms whose poll() cannot see a closed socket refuse any interval but zero.
-		delete(config.RuntimeParams, "client_connection_check_interval")
-		conn, err = pgx.ConnectConfig(ctx, config)
-	}
-	if err != nil {
-		return nil, connectError(ctx, config, err)
-	}
 	s := &session{config: config, schema: schema, ledgerSchema: ledgerFor(schema)}
-	s.conn = &ledgerConn{Conn: conn, own: ownSQL(s.ledgerSchema)}
-	if err := s.look(ctx); err != nil {
-		s.close()
+	if err := s.connect(ctx); err != nil {
 		return nil, err
+	}
+	if s.transactionTimeout != "" && s.transactionTimeout != "0" {
+		// Servers before 17 would refuse the setting, so it is only given where it is needed.
+		config.RuntimeParams["transaction_timeout"] = "0"
+		s.close()
+		if err := s.connect(ctx); err != nil {
+			return nil, err
+		}
 	}
 	return s, nil
 }
 
+func (s *session) connect(ctx context.Context) error {
+	conn, err := pgx.ConnectConfig(ctx, s.config)
+	if err != nil && sqlState(err) == "22023" {
+		// Platforms whose poll() cannot see a closed socket refuse any interval but zero.
+		delete(s.config.RuntimeParams, "client_connection_check_interval")
+		conn, err = pgx.ConnectConfig(ctx, s.config)
+	}
+	if err != nil {
+		return connectError(ctx, s.config, err)
+	}
+	s.conn = &ledgerConn{Conn: conn, own: ownSQL(s.ledgerSchema)}
+	if err := s.look(ctx); err != nil {
+		s.close()
+		return err
+	}
+	return nil
+}
+
 func (s *session) look(ctx context.Context) error {
 	const query = `
-select pg_backend_pid(), pg_is_in_recovery(), current_setting('server_version_num')::int / 10000, current_database(),
-       (select oid from pg_database where datname = current_database()), current_user, current_setting('search_path'),
+select pg_backend_pid(), pg_is_in_recovery(), current_setting('transaction_read_only')::bool, coalesce(current_setting('transaction_timeout', true), ''),
+       current_setting('server_version_num')::int / 10000, current_database(), (select oid from pg_database where datname = current_database()),
+       current_user, current_setting('search_path'),
        exists (select from pg_namespace n join pg_class c on c.relnamespace = n.oid where n.nspname = $1 and c.relname = 'meta')`
 	var pid uint32
-	err := s.conn.QueryRow(ctx, query, s.ledgerSchema).Scan(&pid, &s.standby, &s.version, &s.database, &s.databaseID, &s.role, &s.searchPath, &s.hasLedger)
+	err := s.conn.QueryRow(ctx, query, s.ledgerSchema).Scan(&pid, &s.standby, &s.readOnly, &s.transactionTimeout, &s.version, &s.database, &s.databaseID, &s.role, &s.searchPath, &s.hasLedger)
 	if err != nil {
 		return classify(ctx, "look at the server", err)
 	}
@@ -230,21 +253,35 @@ func classify(ctx context.Context, attempted string, err error) error {
 	case strings.HasPrefix(pg.Code, "57P") || strings.HasPrefix(pg.Code, "08") || strings.HasPrefix(pg.Code, "53"):
 		return &TransientError{Message: attempted + ": " + pg.Message, Hint: "run pawl again once the server is well"}
 	case pg.Code == "25006":
-		return standbyError("")
+		return &ConfigError{
+			Message: attempted + ": " + pg.Message,
+			Hint:    "this server is a standby, or became one, or default_transaction_read_only is on: give pawl an address at which it may write",
+		}
 	case pg.Code == "42501":
 		return &ConfigError{Message: attempted + ": " + pg.Message, Hint: "give the role that pawl connects as what it lacks"}
 	}
 	return fmt.Errorf("%s: %s (%s)", attempted, pg.Message, pg.Code)
 }
 
-func standbyError(database string) error {
-	where := "this server"
-	if database != "" {
-		where = fmt.Sprintf("the server of database %q", database)
+// writable is nil where the session may write, or else says why it may not.
+func (s *session) writable(ctx context.Context) error {
+	switch {
+	case s.standby:
+		return &ConfigError{
+			Message: fmt.Sprintf("the server of database %q is a standby (it is in recovery, so nothing can be written)", s.database),
+			Hint:    "give pawl the primary's URL; libpq's target_session_attrs=read-write picks it from a list of hosts",
+		}
+	case !s.readOnly:
+		return nil
+	}
+	var source string
+	err := s.conn.QueryRow(ctx, `select source from pg_settings where name = 'default_transaction_read_only'`).Scan(&source)
+	if err != nil {
+		return classify(ctx, "read what keeps the session from writing", err)
 	}
 	return &ConfigError{
-		Message: where + " is a standby (it is in recovery, so nothing can be written)",
-		Hint:    "give pawl the primary's URL; libpq's target_session_attrs=read-write picks it from a list of hosts",
+		Message: fmt.Sprintf("database %q takes no writes from role %q: default_transaction_read_only is on (set by: %s)", s.database, s.role, source),
+		Hint:    "somebody may have frozen it on purpose. Lift that first, or let this run write all the same: add default_transaction_read_only=off to the URL's parameters",
 	}
 }
 

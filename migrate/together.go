@@ -35,7 +35,7 @@ func together(steps []Step) int {
 func makesOnly(step Step) bool {
 	f := step.Migration.File()
 	if !step.Transactional || step.Phase != phases.Expand || step.Assessment.Mixed || step.Resume || step.Decision != nil ||
-		step.keep > 0 || step.aside != nil || changesSession(f) || len(step.Assessment.Statements) == 0 {
+		step.keep > 0 || step.aside != nil || leftBehind(f) != "" || len(step.Assessment.Statements) == 0 {
 		return false
 	}
 	for _, d := range f.Directives {

@@ -1,0 +1,147 @@
+package integration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/bitvault/pawl/internal/pgtest"
+	"github.com/bitvault/pawl/migrate"
+	"github.com/bitvault/pawl/phases/gate"
+)
+
+// Whatever a database or a role has for its sessions, the runner's are its own.
+func TestSettingsOfTheDatabase(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Database(t)
+	for name, value := range map[string]string{
+		"default_transaction_isolation": "serializable", "statement_timeout": "100ms", "lock_timeout": "1ms", "idle_in_transaction_session_timeout": "50ms",
+		"idle_session_timeout": "100ms", "transaction_timeout": "150ms", "standard_conforming_strings": "off", "search_path": "", "datestyle": "German",
+		"intervalstyle": "iso_8601", "timezone": "Asia/Kathmandu", "bytea_output": "escape", "client_min_messages": "debug1", "transform_null_equals": "on",
+		"enable_seqscan": "off", "array_nulls": "off", "escape_string_warning": "off", "xmloption": "document", "default_statistics_target": "1",
+	} {
+		if name == "transaction_timeout" && db.Server.Major < 17 {
+			continue
+		}
+		db.Exec(t, fmt.Sprintf("alter database %s set %s = '%s'", db.Name, name, value))
+	}
+	files := history("0001_a.sql", `create table public.a (id int primary key, t text not null default 'x\y');`,
+		"0002_b.sql", "create index concurrently a_t on public.a (t);",
+		"0003_c.sql", "do $$ begin perform pg_sleep(0.4); end $$;\ninsert into public.a (id) select generate_series(1, 1000);",
+		"0004_d.sql", "alter table public.a add constraint short check (length(t) < 100) not valid;", "0005_e.sql", "alter table public.a validate constraint short;")
+	r := up(t, db.URL, files, migrate.Options{OnEvent: func(e migrate.Event) {
+		if _, ok := e.(migrate.Applied); ok {
+			<-time.After(200 * time.Millisecond) // longer than a session may be idle
+		}
+	}})
+	require.Len(t, r.Applied, 5)
+	require.Equal(t, `x\y`, pgtest.Value[string](t, db, "select t from public.a where id = 1"))
+	s, err := migrator(t, db.URL, files, migrate.Options{}).Status(t.Context())
+	require.NoError(t, err)
+	require.Len(t, s.Files, 5)
+}
+
+// A database that takes no writes by default is frozen, and says so; it is no standby.
+func TestReadOnlyByDefault(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Database(t)
+	db.Exec(t, fmt.Sprintf("alter database %s set default_transaction_read_only = on", db.Name))
+	files := history("0001_a.sql", "create table a (id int);")
+	_, err := migrator(t, db.URL, files, migrate.Options{}).Migrate(t.Context())
+	var config *migrate.ConfigError
+	require.ErrorAs(t, err, &config)
+	require.Contains(t, err.Error(), "default_transaction_read_only is on (set by: database)")
+	require.NotContains(t, err.Error(), "standby")
+	require.Contains(t, config.Hint, "default_transaction_read_only=off")
+	_, err = migrator(t, db.URL, files, migrate.Options{}).Status(t.Context())
+	require.NoError(t, err, "looking needs no writes")
+	require.Len(t, up(t, db.URL+"&default_transaction_read_only=off", files, migrate.Options{}).Applied, 1)
+}
+
+// What is recorded while a contract waits for its lock is seen under it, also where transactions have one snapshot by default.
+func TestIsolationHidesNothingFromTheGate(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Database(t)
+	db.Exec(t, fmt.Sprintf("alter database %s set default_transaction_isolation = 'repeatable read'", db.Name))
+	files := history("0001_users.sql", "create table users (id bigint primary key, email text, name text);")
+	up(t, db.URL, files, migrate.Options{})
+	m := migrator(t, db.URL, files, migrate.Options{})
+	require.NoError(t, m.RegisterRelease(t.Context(), manifest("api", "r1", "select name from users")))
+	require.NoError(t, m.RecordRelease(t.Context(), "api", "r1", gate.LiveNow, ""))
+	files["0002_drop.sql"] = history("x", "alter table users drop column email;")["x"]
+
+	reader, other := db.Conn(t), db.Conn(t)
+	_, err := reader.Exec(t.Context(), "begin; select name from users")
+	require.NoError(t, err)
+	var rival sync.WaitGroup
+	rival.Go(func() {
+		deadline := time.Now().Add(10 * time.Second)
+		for waiting := false; !waiting && time.Now().Before(deadline); <-time.After(5 * time.Millisecond) {
+			if err := other.QueryRow(context.Background(), "select exists (select from pg_locks where relation = 'users'::regclass and not granted)").Scan(&waiting); err != nil {
+				t.Errorf("look for the lock: %v", err)
+				return
+			}
+		}
+		if err := errors.Join(m.RegisterRelease(context.Background(), manifest("api", "r0", "select email from users")), m.RecordRelease(context.Background(), "api", "r0", gate.LiveNow, "")); err != nil {
+			t.Errorf("bring the old release back: %v", err)
+		}
+		if _, err := reader.Exec(context.Background(), "commit"); err != nil {
+			t.Errorf("commit: %v", err)
+		}
+	})
+	r, err := migrator(t, db.URL, files, migrate.Options{}).Migrate(t.Context())
+	rival.Wait()
+	require.NoError(t, err)
+	require.Len(t, r.Held, 1, "the release that came back needs the column")
+	require.Equal(t, int64(1), pgtest.Value[int64](t, db, "select count(*) from pg_attribute where attrelid = 'users'::regclass and attname = 'email'"))
+}
+
+// What a file makes for its session alone is gone before the next file, as it is when that runs on another day.
+func TestNothingOfASessionIsLeft(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Database(t)
+	files := history("0001_a.sql", "create temp table work (id int);\nset search_path to pg_temp, public;\nset default_transaction_isolation = 'serializable';",
+		"0002_b.sql", "create temp table work (name text);\nprepare p as select 1;\nlisten news;\ndeclare c cursor with hold for select 1;",
+		"0003_c.sql", "do $$ begin execute 'create temporary table hidden (id int)'; end $$;",
+		"0004_d.sql", `do $$ begin
+  if exists (select from pg_class where relpersistence = 't' and pg_table_is_visible(oid)) then raise 'a temporary table is left'; end if;
+  if exists (select from pg_prepared_statements) or exists (select from pg_cursors where is_holdable) or exists (select pg_listening_channels()) then raise 'something prepared is left'; end if;
+  if current_setting('default_transaction_isolation') <> 'read committed' or current_setting('search_path') like 'pg_temp%' then raise 'a setting is left'; end if;
+end $$;`)
+	require.Len(t, up(t, db.URL, files, migrate.Options{}).Applied, 4)
+}
+
+// The search path is the one that the connection has, however its names are written.
+func TestSearchPathOfTheConnection(t *testing.T) {
+	t.Parallel()
+	schemas := []string{"order", `Or"d,er`, "mixed", "'a'", "Q"}
+	for path, want := range map[string]string{
+		`order, public`: "{order,public}", `"Or""d,er", public`: `{"Or\"d,er",public}`, `"$user", Mixed ,"Q"`: "{mixed,Q}", `'a'`: "{'a'}", `"", public`: "{public}", `$user`: "{}",
+	} {
+		t.Run(path, func(t *testing.T) {
+			t.Parallel()
+			db := pgtest.Database(t)
+			for _, schema := range schemas {
+				db.Exec(t, "create schema "+pgx.Identifier{schema}.Sanitize())
+			}
+			at := db.URL + "&search_path=" + url.PathEscape(path)
+			plain, err := pgx.Connect(t.Context(), at)
+			require.NoError(t, err)
+			defer plain.Close(context.WithoutCancel(t.Context()))
+			const seen = "select current_schemas(false)::text"
+			var of string
+			require.NoError(t, plain.QueryRow(t.Context(), seen).Scan(&of))
+			require.Equal(t, want, of)
+			files := history("0001_a.sql", "create table public.a as "+seen+" as seen;", "0002_b.sql", "create index concurrently a_i on public.a (seen);\ninsert into public.a "+seen+";")
+			up(t, at, files, migrate.Options{})
+			require.Equal(t, want+want, pgtest.Value[string](t, db, "select string_agg(seen, '') from public.a"))
+		})
+	}
+}
