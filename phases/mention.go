@@ -453,6 +453,16 @@ func (m *Mentions) columnMeets(take Take, reach []Reached, columns []string) Men
 	return Mention{Uses: met & uses, Named: named}
 }
 
+// Shifts reports whether an INSERT without a column list puts its values into other columns once the relation has one column less or
+// more: they go to its own columns, or are all of them. PostgreSQL takes such a statement as long as there are not too many values.
+func (m *Mentions) Shifts(relation string, met Mention) bool {
+	if met.Uses&(Insert|Star) == Insert|Star {
+		return true
+	}
+	byPlace := slices.ContainsFunc(m.Relations, func(r RelationMention) bool { return r.Columns == nil && r.Uses&(Insert|Star) == Insert|Star })
+	return byPlace && (slices.ContainsFunc(m.Spread, func(s string) bool { return matches(s, relation) }) || met.Through && len(m.Spread) > 0)
+}
+
 // arriving are the uses that may arrive at a column through what stands between: all that a function's body makes, and
 // through a view those that the statement makes of the view.
 func (m *Mentions) arriving(reach []Reached) Use {

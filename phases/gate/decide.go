@@ -434,7 +434,7 @@ func query(change Change, r Release, q Query, evidence Evidence) []Finding {
 			continue
 		}
 		m := q.Mentions.Meets(t.Take, t.Reach, t.Columns...)
-		if m.Uses == 0 || asked && proof.clears() && settled(t, m, proof) {
+		if m.Uses == 0 || asked && proof.clears() && settled(t, m, q, proof) {
 			continue
 		}
 		f := Finding{Object: t.Object, Uses: m.Uses, Span: t.Span, Taken: t.Summary, Next: next(r, t), holders: t.Holders}
@@ -449,7 +449,7 @@ func query(change Change, r Release, q Query, evidence Evidence) []Finding {
 	}
 	for _, t := range change.Adds {
 		m := q.Mentions.Meets(t.Take, t.Reach)
-		if m.Uses == 0 || asked && proof.clears() && settled(t, m, proof) {
+		if m.Uses == 0 || asked && proof.clears() && settled(t, m, q, proof) {
 			continue
 		}
 		f := Finding{
@@ -531,9 +531,15 @@ func allMet(change Change, q Query) []phases.Object {
 
 // settled reports whether preparing and planning see everything about this kind of use, so that a statement which
 // passes them is proved to work. They look names up; they see neither values nor what runs inside of functions.
-func settled(t Taken, m phases.Mention, p Proof) bool {
+func settled(t Taken, m phases.Mention, q Query, p Proof) bool {
 	if !t.Proved || t.Certainty != phases.Fails || m.Uses&(phases.Omit|phases.Value) != 0 || m.Partly || m.Unsure || m.Inside || m.Through && p.Copies {
 		return false
+	}
+	switch t.Object.Kind {
+	case phases.Column, phases.Table, phases.View, phases.MatView:
+		if q.Mentions.Shifts(t.Object.Relation, m) {
+			return false
+		}
 	}
 	switch t.Object.Kind {
 	case phases.Table, phases.Column, phases.View, phases.MatView, phases.Sequence, phases.Type, phases.Domain, phases.Attribute,
