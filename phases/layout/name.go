@@ -49,12 +49,18 @@ func ParseName(base string) (n Name, ok bool) {
 	return Name{}, false
 }
 
-// numbered reads 0042_what_it_does.sql, with .up or .down before the end: by hand, for a run that has nothing to do spends a tenth of its
+// numbered reads 0042_what_it_does.sql, with .up or .down before the end, and Atlas' 0042.sql: by hand, for a run that has nothing to do spends a tenth of its
 // time on a thousand names otherwise.
 func numbered(base string) (n Name, ok bool) {
 	rest := strings.TrimLeft(base, "0123456789")
 	title, ok := strings.CutSuffix(rest, ".sql")
-	if !ok || len(rest) == len(base) || len(title) < len("_x") || title[0] != '_' {
+	if !ok || len(rest) == len(base) {
+		return Name{}, false
+	}
+	if title == "" {
+		return Name{Version: base[:len(base)-len(rest)]}, true
+	}
+	if len(title) < len("_x") || title[0] != '_' {
 		return Name{}, false
 	}
 	n = Name{Version: base[:len(base)-len(rest)], Title: title[1:]}
