@@ -218,3 +218,30 @@ func TestAdoptChangesets(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, migrate.ChecksumVerified, state(a, plain))
 }
+
+// Atlas' sums are of a file and of all before it: the file that was edited is named and no other. What a checkpoint replaced is not missed,
+// and the checkpoint itself is for empty databases.
+func TestAdoptAtlas(t *testing.T) {
+	t.Parallel()
+	r := readRecorded(t, "testdata/adopt/atlas-lib-order")
+	db := r.load(t)
+	files := maps.Clone(r.files)
+	delete(files, "atlas.sum")
+	files["20240102_b.sql"] = &fstest.MapFile{Data: []byte("create table b (id bigint);\n")}
+	_, err := migrator(t, db.URL, files, migrate.Options{}).Adopt(t.Context(), migrate.AdoptOptions{})
+	require.EqualError(t, err, `20240102_b.sql is not what atlas applied: the checksum in "atlas_schema_revisions"."atlas_schema_revisions" is another`)
+
+	files = history("20240106_checkpoint.sql", "-- atlas:checkpoint\n\ncreate table a (id int);\n", "20240107_f.sql", "create table f (id int);\n")
+	m := migrator(t, db.URL, files, migrate.Options{})
+	a, err := m.Adopt(t.Context(), migrate.AdoptOptions{Write: true})
+	require.NoError(t, err)
+	require.Len(t, a.Adopted, 5)
+	done, err := m.Migrate(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, []string{"20240107_f.sql"}, names(done.Applied))
+	status, err := m.Status(t.Context())
+	require.NoError(t, err)
+	for _, f := range status.Files {
+		require.Equal(t, "applied", f.State, f.Name)
+	}
+}

@@ -73,6 +73,8 @@ type Adoption struct {
 	// Fingerprint is that of the schema as it was taken over; empty where nothing was written.
 	Fingerprint string
 	Written     bool
+
+	helpers []string
 }
 
 // Adopt takes a database over that another tool, or somebody by hand, has migrated so far: it records as applied what was, with when
@@ -134,7 +136,7 @@ func (m *Migrator) adoption(ctx context.Context, s *session, l *Ledger, files []
 	}
 	taken := map[Version]bool{}
 	if found != nil {
-		a.Tool, a.Table = found.tool.name, found.table
+		a.Tool, a.Table, a.helpers = found.tool.name, found.table, found.helpers
 		h, err := s.readHistory(ctx, found)
 		if err != nil {
 			return nil, err
@@ -213,7 +215,7 @@ func (m *Migrator) writeAdoption(ctx context.Context, s *session, a *Adoption) e
 				return err
 			}
 		}
-		fingerprint, err := m.snapshot(ctx, s, tx, leftOut(a.Tool, a.Table))
+		fingerprint, err := m.snapshot(ctx, s, tx, leftOut(a.Table, a.helpers))
 		if err != nil {
 			return err
 		}

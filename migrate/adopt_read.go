@@ -79,7 +79,7 @@ func readTern(ctx context.Context, tx pgx.Tx, table string) (*history, error) {
 }
 
 func readDbmate(ctx context.Context, tx pgx.Tx, table string) (*history, error) {
-	h := &history{}
+	h := &history{byText: true}
 	return h, eachRow(ctx, tx, "select version from "+table+" order by version", func(r pgx.Rows) error {
 		var text string
 		err := r.Scan(&text)
@@ -98,6 +98,7 @@ const programNote = "%s's migrations are programs: they are recorded as applied 
 func readRails(ctx context.Context, tx pgx.Tx, table string) (*history, error) {
 	h, err := readDbmate(ctx, tx, table)
 	if err == nil {
+		h.byText = false
 		h.notes = append(h.notes, fmt.Sprintf(programNote, "Rails"))
 	}
 	return h, err
@@ -191,8 +192,11 @@ func (h *history) forget(row historyRow) {
 	h.rows = kept
 }
 
+// keptState is for tools whose sums are not of one file alone, and were compared before.
+func keptState(_ *Migration, row historyRow) ChecksumState { return row.state }
+
 func readLiquibase(ctx context.Context, tx pgx.Tx, table string) (*history, error) {
-	h := &history{verify: func(_ *Migration, row historyRow) ChecksumState { return row.state }}
+	h := &history{verify: keptState}
 	// The lock's table keeps its name where only the history's was changed.
 	schema := table[:strings.LastIndex(table, `."`)]
 	for _, lock := range []string{strings.TrimSuffix(table, `"`) + `lock"`, schema + `."databasechangeloglock"`} {
@@ -274,11 +278,7 @@ func readPrisma(ctx context.Context, tx pgx.Tx, table string) (*history, error) 
 			return nil
 		}
 		digits, _, _ := strings.Cut(name, "_")
-		v, ok := ParseVersion(digits)
-		if !ok {
-			h.notes = append(h.notes, fmt.Sprintf("migration %q has no number, and is left out", name))
-			return nil
-		}
+		v, _ := ParseVersion(digits)
 		h.rows = append(h.rows, historyRow{version: v, name: name, at: *finished, sum: sum})
 		return nil
 	})
@@ -292,7 +292,7 @@ func readPrisma(ctx context.Context, tx pgx.Tx, table string) (*history, error) 
 }
 
 func readAtlas(ctx context.Context, tx pgx.Tx, table string) (*history, error) {
-	h := &history{verify: verifyAtlas}
+	h := &history{verify: keptState, byText: true}
 	failed := ""
 	// The type is a set of flags: 1 is a baseline, 2 was executed, 4 was set by hand.
 	query := `select version::text, description::text, type::bigint, applied::bigint, total::bigint, executed_at::timestamptz, hash::text from ` + table + ` where version not like '.atlas%' order by version`
@@ -312,7 +312,8 @@ func readAtlas(ctx context.Context, tx pgx.Tx, table string) (*history, error) {
 		if applied < total && kind&byHand == 0 {
 			failed = fmt.Sprintf("%s (%d of %d statements)", version, applied, total)
 		}
-		h.rows = append(h.rows, historyRow{version: v, name: version + "_" + description, at: at, sum: sum, upTo: kind == baseline})
+		name := strings.TrimSuffix(version+"_"+description, "_")
+		h.rows = append(h.rows, historyRow{version: v, label: version, name: name, at: at, sum: sum, upTo: kind == baseline})
 		return nil
 	})
 	if err == nil && failed != "" {

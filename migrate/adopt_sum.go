@@ -5,12 +5,9 @@ import (
 	"crypto/md5" //nolint:gosec // Liquibase's checksums are
 	"crypto/sha256"
 	"crypto/sha512"
-	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"hash/crc32"
-	"io/fs"
-	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -96,72 +93,4 @@ func liquibaseSum(version string, r layout.Reading) string {
 		return fmt.Sprintf("%s:%x", version, md5.Sum([]byte(text))) //nolint:gosec // it is what Liquibase has
 	}
 	return sum(sum(text) + ":")
-}
-
-// verifyAtlas looks the file up in atlas.sum, whose sums are compared with the files by checkAtlasSum.
-func verifyAtlas(m *Migration, row historyRow) ChecksumState {
-	if row.sum == "" {
-		return ChecksumNone
-	}
-	for _, f := range atlasHashes(m.fsys) {
-		if f.name == m.Name {
-			return verdictOf(f.hash == row.sum)
-		}
-	}
-	return ChecksumChanged
-}
-
-// atlasHash is one line of atlas.sum: the sum is of all names and texts up to this file's.
-type atlasHash struct{ name, hash string }
-
-var atlasIgnored = pattern.Lazy(`(?m)\A(?:--[^\n]*\n)*?--\s*atlas:sum\s+ignore\b`)
-
-func atlasHashes(fsys fs.FS) []atlasHash {
-	entries, err := fs.ReadDir(fsys, ".")
-	if err != nil {
-		return nil
-	}
-	var list []atlasHash
-	sum := sha256.New()
-	for _, e := range entries {
-		if e.IsDir() || path.Ext(e.Name()) != ".sql" {
-			continue
-		}
-		text, err := fs.ReadFile(fsys, e.Name())
-		if err != nil {
-			return nil
-		}
-		_, _ = sum.Write([]byte(e.Name()))
-		if atlasIgnored().Match(text) {
-			continue
-		}
-		_, _ = sum.Write(text)
-		list = append(list, atlasHash{e.Name(), base64.StdEncoding.EncodeToString(sum.Sum(nil))})
-	}
-	return list
-}
-
-// checkAtlasSum gives the first file that is not as atlas.sum has it; empty where all are, or where there is no atlas.sum.
-func checkAtlasSum(fsys fs.FS) string {
-	text, err := fs.ReadFile(fsys, "atlas.sum")
-	if err != nil {
-		return ""
-	}
-	kept := map[string]string{}
-	for line := range strings.SplitSeq(string(text), "\n") {
-		if i := strings.LastIndex(line, " h1:"); i > 0 {
-			kept[line[:i]] = line[i+len(" h1:"):]
-		}
-	}
-	for _, f := range atlasHashes(fsys) {
-		// What is new since needs no line; it shows in the sums of all that stand behind it.
-		if hash, listed := kept[f.name]; listed && hash != f.hash {
-			return f.name
-		}
-		delete(kept, f.name)
-	}
-	for name := range kept {
-		return name
-	}
-	return ""
 }

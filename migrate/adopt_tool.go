@@ -22,8 +22,8 @@ type foreignTool struct {
 	// columns are those by which the table is known, each with its type; exact means that it has no other.
 	columns []string
 	exact   bool
-	// beside is a table that has to stand beside it, or must not where it begins with "!".
-	beside string
+	// metadata is "with" or "without" Rails' ar_internal_metadata beside the table, by which it is told from that of dbmate.
+	metadata string
 	// programs is true where the migrations are no SQL files, so that versions of files here are not the tool's.
 	programs bool
 	// helpers are tables that the tool keeps besides.
@@ -38,8 +38,8 @@ func foreignTools() []foreignTool {
 		{name: "goose", usual: "goose_db_version", columns: []string{"version_id bigint", "is_applied boolean", "tstamp"}, read: readGoose},
 		{name: "golang-migrate", usual: "schema_migrations", columns: []string{"version bigint", "dirty boolean"}, exact: true, read: readGolangMigrate},
 		{name: "tern", usual: "schema_version", plain: true, columns: []string{"version integer"}, exact: true, read: readTern},
-		{name: "dbmate", usual: "schema_migrations", plain: true, columns: []string{"version character varying"}, exact: true, beside: "!ar_internal_metadata", read: readDbmate},
-		{name: "rails", usual: "schema_migrations", plain: true, columns: []string{"version character varying"}, exact: true, beside: "ar_internal_metadata", programs: true, helpers: []string{"ar_internal_metadata"}, read: readRails},
+		{name: "dbmate", usual: "schema_migrations", plain: true, columns: []string{"version character varying"}, exact: true, metadata: "without", read: readDbmate},
+		{name: "rails", usual: "schema_migrations", plain: true, columns: []string{"version character varying"}, exact: true, metadata: "with", programs: true, read: readRails},
 		{name: "ecto", usual: "schema_migrations", plain: true, columns: []string{"version bigint", "inserted_at"}, exact: true, programs: true, read: readEcto},
 		{name: "flyway", usual: "flyway_schema_history", columns: []string{"installed_rank integer", "version", "description", "type", "script", "checksum integer", "installed_by", "installed_on", "success boolean"}, read: readFlyway},
 		{name: "liquibase", usual: "databasechangelog", columns: []string{"id", "author", "filename", "dateexecuted", "orderexecuted", "exectype", "md5sum"}, programs: true, helpers: []string{"databasechangeloglock"}, read: readLiquibase},
@@ -63,14 +63,16 @@ func Tools() []string {
 type foreign struct {
 	tool  foreignTool
 	table string
+	// helpers are tables of the same schema that the tool keeps besides.
+	helpers []string
 }
 
 // candidate is a table that may be a tool's.
 type candidate struct {
 	schema, name string
 	columns      []string
-	// tables are those of the same schema.
-	tables []string
+	// metadata are tables of the same schema with the columns of Rails' ar_internal_metadata, which may have another name.
+	metadata []string
 }
 
 func (c candidate) quoted() string { return pgx.Identifier{c.schema, c.name}.Sanitize() }
@@ -90,8 +92,8 @@ func (s *session) findHistory(ctx context.Context, o AdoptOptions) (*foreign, er
 	var found []foreign
 	for _, c := range list {
 		for _, t := range foreignTools() {
-			if (o.Tool == "" || o.Tool == t.name) && t.owns(c, o.Table != "") {
-				found = append(found, foreign{t, c.quoted()})
+			if (o.Tool == "" || o.Tool == t.name) && t.owns(c, o) {
+				found = append(found, foreign{t, c.quoted(), slices.Concat(t.helpers, c.metadata)})
 			}
 		}
 	}
@@ -129,9 +131,9 @@ func cmpOr(a, b string) string {
 	return b
 }
 
-// owns reports whether the table is the tool's. Named means that the user has said so of the table.
-func (t foreignTool) owns(c candidate, named bool) bool {
-	if t.plain && !named && c.name != t.usual || t.exact && len(c.columns) != len(t.columns) {
+// owns reports whether the table is the tool's, as far as the user has not said so.
+func (t foreignTool) owns(c candidate, o AdoptOptions) bool {
+	if t.plain && o.Table == "" && c.name != t.usual || t.exact && len(c.columns) != len(t.columns) {
 		return false
 	}
 	for _, want := range t.columns {
@@ -143,10 +145,7 @@ func (t foreignTool) owns(c candidate, named bool) bool {
 			return false
 		}
 	}
-	if other, not := strings.CutPrefix(t.beside, "!"); not {
-		return !slices.Contains(c.tables, other)
-	}
-	return t.beside == "" || slices.Contains(c.tables, t.beside)
+	return o.Tool != "" || t.metadata == "" || t.metadata == "with" == (len(c.metadata) > 0)
 }
 
 // candidates lists the tables of the search path, and Atlas' own schema; or the one that is named.
@@ -159,7 +158,8 @@ with here as (
 )
 select h.nspname, h.relname,
        (select array_agg(a.attname || ' ' || format_type(a.atttypid, null) order by a.attnum) from pg_attribute a where a.attrelid = h.oid and a.attnum > 0 and not a.attisdropped),
-       (select array_agg(o.relname::text) from pg_class o where o.relnamespace = h.relnamespace and o.relkind in ('r', 'p') and o.relname = 'ar_internal_metadata')
+       (select array_agg(o.relname::text) from pg_class o where o.relnamespace = h.relnamespace and o.relkind in ('r', 'p') and (o.relname = 'ar_internal_metadata' or
+           (select array_agg(a.attname::text order by a.attname) from pg_attribute a where a.attrelid = o.oid and a.attnum > 0 and not a.attisdropped) = '{created_at,key,updated_at,value}'))
 from here h
 where (select count(*) from pg_attribute a where a.attrelid = h.oid and a.attnum > 0 and not a.attisdropped) between 1 and 20
 order by array_position(current_schemas(false), h.nspname), h.relname`
@@ -169,7 +169,7 @@ order by array_position(current_schemas(false), h.nspname), h.relname`
 	}
 	list, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (candidate, error) {
 		var c candidate
-		err := r.Scan(&c.schema, &c.name, &c.columns, &c.tables)
+		err := r.Scan(&c.schema, &c.name, &c.columns, &c.metadata)
 		return c, err
 	})
 	return list, classify(ctx, "look for another tool's history", err)
@@ -197,19 +197,15 @@ func (s *session) readHistory(ctx context.Context, f *foreign) (h *history, err 
 	return h, nil
 }
 
-// leftOut names the relations of a tool, which are no part of the schema that migrations make.
-func leftOut(tool, table string) []string {
+// leftOut names a tool's relations, which are no part of the schema that migrations make.
+func leftOut(table string, helpers []string) []string {
 	if table == "" {
 		return nil
 	}
 	schema, name, _ := strings.Cut(strings.ReplaceAll(table, `"`, ""), ".")
 	out := []string{quoteIdent(schema) + "." + quoteIdent(name)}
-	for _, t := range foreignTools() {
-		if t.name == tool {
-			for _, h := range t.helpers {
-				out = append(out, quoteIdent(schema)+"."+quoteIdent(h))
-			}
-		}
+	for _, h := range helpers {
+		out = append(out, quoteIdent(schema)+"."+quoteIdent(h))
 	}
 	if schema == "atlas_schema_revisions" {
 		out = append(out, schema)
@@ -234,6 +230,8 @@ type history struct {
 	rows []historyRow
 	// upTo is the newest version where the tool keeps nothing else: all files up to it are applied.
 	upTo Version
+	// byText is true where the tool compares versions as text.
+	byText bool
 	// sums says what the rows' checksums are of.
 	verify verifier
 	notes  []string
@@ -245,9 +243,11 @@ type historyRow struct {
 	version Version
 	// name is what the tool calls it. Where several rows are of one file, that is file.
 	name, file string
-	at         time.Time
-	by         string
-	sum        string
+	// label is the version as the tool writes it, where it compares them so.
+	label string
+	at    time.Time
+	by    string
+	sum   string
 	// upTo is true for a baseline: files up to this version count as applied.
 	upTo bool
 	// repeat is true for a repeatable migration.

@@ -58,8 +58,8 @@ func TestLayouts(t *testing.T) {
 			"20240101000000_init/migration.sql", "create table a (id int);", "20240102000000_b/migration.sql", "create table b (id int);", "migration_lock.toml", "provider = \"postgresql\"",
 		), "20240101000000 20240101000000_init/migration.sql: create table a (id int)\n20240102000000 20240102000000_b/migration.sql: create table b (id int)"},
 		"atlas": {files(
-			"20240101_a.sql", "create table a (id int);", "20240102_checkpoint.sql", "-- atlas:checkpoint\n\ncreate table a (id int);", "20240103_i.sql", "-- atlas:txmode none\n\ncreate index concurrently i on a (id);", "atlas.sum", "h1:x",
-		), "20240101 20240101_a.sql: create table a (id int)\n20240103 20240103_i.sql: create index concurrently i on a (id)"},
+			"20240101_a.sql", "create table a (id int);", "20240102_checkpoint.sql", "-- atlas:checkpoint\n\ncreate table a (id int);", "20240103_i.sql", "-- atlas:txmode none\n\ncreate index concurrently i on a (id);", "20240104.sql", "create table b (id int);", "atlas.sum", "h1:x",
+		), "20240101 20240101_a.sql: create table a (id int)\n20240103 20240103_i.sql: create index concurrently i on a (id)\n20240104 20240104.sql: create table b (id int)"},
 		"liquibase": {files(
 			"0001_a.sql", "--liquibase formatted sql\n--changeset me:1\ncreate table a (id int);\n--rollback drop table a;\n",
 			"0002_b.sql", "\ufeff-- liquibase formatted sql\ncreate table no (id int);\n-- changeset me:2 dbms:oracle,h2\ncreate table no (id number(3))\n/\n--changeset me:3 ignore:true\nno;\n--changeset me:4 dbms:!oracle runInTransaction:false\n--ignoreLines:start\nno\n--ignoreLines:end\n--ignoreLines:1\nno\ncreate index concurrently i on a (id);\n",
@@ -110,4 +110,16 @@ func TestLayoutsRefused(t *testing.T) {
 			require.ErrorContains(t, list[0].Check(), test.want)
 		})
 	}
+}
+
+// A directory of Prisma's that has no number is not passed over.
+func TestPrismaWithoutNumber(t *testing.T) {
+	t.Parallel()
+	dir := files("20240101000000_a/migration.sql", "create table a (id int);", "named/migration.sql", "create table b (id int);", "migration_lock.toml", "")
+	_, err := migrate.Load(dir, "m")
+	require.ErrorContains(t, err, "m/named: this directory has a migration of Prisma's, and no number")
+	delete(dir, "migration_lock.toml")
+	list, err := migrate.Load(dir, "m")
+	require.NoError(t, err)
+	require.Len(t, list, 1)
 }

@@ -147,6 +147,11 @@ func (l *loader) directory(dir string) error {
 				if err := l.directory(path.Join(dir, name)); err != nil {
 					return err
 				}
+			} else if l.unnumbered(name) {
+				return &FileError{
+					Path: path.Join(l.root, name), Message: "this directory has a migration of Prisma's, and no number",
+					Hint: "name it VERSION_what_it_does, for example 20240131120000_add_users_email; `pawl adopt` finds by its checksum what was applied under the other name",
+				}
 			}
 			continue
 		}
@@ -180,6 +185,16 @@ func (l *loader) ofItsOwn(dir string, n layout.Name) error {
 		return nil
 	}
 	return l.read(name, n)
+}
+
+// unnumbered reports whether a directory without number holds a migration, as Prisma takes them.
+func (l *loader) unnumbered(dir string) bool {
+	for _, name := range []string{"migration_lock.toml", path.Join(dir, "migration.sql")} {
+		if _, err := fs.Stat(l.fsys, name); err != nil {
+			return false
+		}
+	}
+	return true
 }
 
 func (l *loader) read(name string, n layout.Name) error {

@@ -665,6 +665,9 @@ func (m *Migrator) Status(ctx context.Context) (*Status, error) {
 		line := FileStatus{Version: f.Version, Name: f.Name, State: "pending", Migration: f}
 		if e, ok := l.Entries[f.Version]; ok {
 			line.State, line.Entry = string(e.State), &e
+		} else if f.Checkpoint && len(l.Entries) > 0 {
+			// It is for empty databases.
+			continue
 		}
 		if d := aside[f.Version]; d != nil && d.State == "aside" {
 			line.State = d.State

@@ -1,0 +1,3 @@
+-- atlas:txmode none
+
+create index concurrently b_id on b (id);

@@ -1,0 +1,4 @@
+-- migrate:up
+create table seven (id int);
+-- migrate:down
+drop table seven;

@@ -1,0 +1,1 @@
+create table nm (id int);

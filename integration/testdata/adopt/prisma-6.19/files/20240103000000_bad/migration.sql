@@ -1,0 +1,1 @@
+create table e1 (id int);
