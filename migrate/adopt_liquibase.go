@@ -23,7 +23,7 @@ func (h *history) changesets(files []*Migration) (gone string, err error) {
 			continue
 		}
 		sets := layout.Changesets(f.src)
-		if whole := wholeFile(f); sets == nil || h.rowOf(f, whole, used) >= 0 {
+		if whole := wholeFile(f); sets == nil || h.rowOf(f, whole, liquibaseSums(whole), used) >= 0 {
 			// Some versions know the header in lower case alone, and take the file as it is otherwise.
 			sets = []layout.Changeset{whole}
 		}
@@ -32,7 +32,8 @@ func (h *history) changesets(files []*Migration) (gone string, err error) {
 		sum := map[ChecksumState]int{}
 		refused := 0
 		for _, set := range sets {
-			i := h.rowOf(f, set, used)
+			sums := liquibaseSums(set)
+			i := h.rowOf(f, set, sums, used)
 			if i < 0 {
 				if !set.Elsewhere {
 					missing = append(missing, set.Author+":"+set.ID)
@@ -43,7 +44,7 @@ func (h *history) changesets(files []*Migration) (gone string, err error) {
 			done = append(done, set.ID)
 			row = h.rows[i]
 			owner[row.file] = f.Name
-			state := verifyLiquibase(set, row.sum)
+			state := verifyLiquibase(set, sums, row.sum)
 			sum[state]++
 			if state == ChecksumChanged && !allows(set, row.sum) {
 				refused++
@@ -116,13 +117,13 @@ func wholeFile(f *Migration) layout.Changeset {
 
 // rowOf finds the row of a changeset, -1 where there is none: by its path as well as by its names, or, should the file be named
 // otherwise now, by its checksum.
-func (h *history) rowOf(f *Migration, set layout.Changeset, used map[int]bool) int {
+func (h *history) rowOf(f *Migration, set layout.Changeset, sums []string, used map[int]bool) int {
 	found, renamed := -1, []int{}
 	for i, r := range h.rows {
 		if used[i] {
 			continue
 		}
-		same := verifyLiquibase(set, r.sum) == ChecksumVerified
+		same := slices.Contains(sums, r.sum)
 		named := set.Named(r.author, r.id)
 		switch {
 		case named && (path.Base(r.file) == path.Base(f.Name) || set.Path != "" && cleanPath(r.file) == cleanPath(set.Path)), set.ID == "raw" && runs(r, f):

@@ -61,21 +61,29 @@ func lineEndings(src []byte) [][]byte {
 	return [][]byte{src, unix, bytes.ReplaceAll(unix, []byte("\n"), []byte("\r\n"))}
 }
 
-// verifyLiquibase compares a changeset: its checksum is an MD5 of the checksums of its changes, of which formatted SQL has one. Other
-// versions than 8 and 9 are not computed, nor is what stands for a parameter of the changelog known.
-func verifyLiquibase(set layout.Changeset, sum string) ChecksumState {
+// liquibaseSums are the checksums that a changeset has: an MD5 of those of its changes, of which formatted SQL has one. Other versions
+// than 8 and 9 are not computed.
+func liquibaseSums(set layout.Changeset) []string {
+	var sums []string
+	for _, r := range set.Readings {
+		for _, version := range []string{"8", "9"} {
+			if sum := liquibaseSum(version, r); !slices.Contains(sums, sum) {
+				sums = append(sums, sum)
+			}
+		}
+	}
+	return sums
+}
+
+// verifyLiquibase compares the checksum of a row with those of a changeset. What stands for a parameter of the changelog is not known.
+func verifyLiquibase(set layout.Changeset, sums []string, sum string) ChecksumState {
 	version, _, _ := strings.Cut(sum, ":")
-	switch version {
-	case "":
+	switch {
+	case sum == "":
 		return ChecksumNone
-	case "8", "9":
-	default:
-		return ChecksumUnread
-	}
-	if slices.ContainsFunc(set.Readings, func(r layout.Reading) bool { return liquibaseSum(version, r) == sum }) {
+	case slices.Contains(sums, sum):
 		return ChecksumVerified
-	}
-	if set.Parameters {
+	case version != "8" && version != "9", set.Parameters:
 		return ChecksumUnread
 	}
 	return ChecksumChanged

@@ -23,6 +23,7 @@ they are from then on.
 
 It knows goose, golang-migrate, tern, dbmate, Flyway, Liquibase, sqlx, Prisma, Atlas, Rails, Django and Ecto, and finds their
 table in the search path by its columns. A history that says that something failed is refused until that is put right.
+Files of Liquibase and Prisma that had no number and get one are found by their checksums.
 
 With --baseline, every file up to VERSION counts as applied, whatever made it.
 
