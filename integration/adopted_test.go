@@ -245,3 +245,59 @@ func TestAdoptAtlas(t *testing.T) {
 		require.Equal(t, "applied", f.State, f.Name)
 	}
 }
+
+// The other tool's last job may run after its history was taken over. What it applied is not applied once more, also where that would not
+// fail; the rest goes on, and so it does once the tool's table is gone.
+func TestAdoptMovedOn(t *testing.T) {
+	t.Parallel()
+	late := "insert into a values (1);"
+	for name, test := range map[string]struct{ setup, file, text, further string }{
+		"dbmate": {
+			"create table schema_migrations (version varchar primary key); insert into schema_migrations values ('2')", "4_d.sql", "-- migrate:up\n" + late + "\n-- migrate:down\n",
+			"insert into schema_migrations values ('4')",
+		},
+		"golang-migrate": {
+			"create table schema_migrations (version bigint primary key, dirty boolean not null); insert into schema_migrations values (2, false)", "4_d.up.sql", late,
+			"update schema_migrations set version = 4",
+		},
+		"liquibase": {
+			liquibaseTable + `insert into databasechangelog values ('1', 'me', 'db/2_a.sql', '2024-01-01', 1, 'EXECUTED', null, '', '', null, '4.28')`, "4_d.sql", "--liquibase formatted sql\n--changeset me:4\n" + late,
+			"insert into databasechangelog values ('4', 'me', 'db/4_d.sql', '2024-01-01', 1, 'EXECUTED', null, '', '', null, '4.28')",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := pgtest.Database(t)
+			db.Exec(t, tableA+test.setup)
+			first := map[string]string{"dbmate": "2_a.sql", "golang-migrate": "2_a.up.sql", "liquibase": "2_a.sql"}[name]
+			text := map[string]string{"dbmate": "-- migrate:up\n", "liquibase": "--liquibase formatted sql\n--changeset me:1\n"}[name] + tableA
+			files := history(first, text)
+			_, err := migrator(t, db.URL, files, migrate.Options{}).Adopt(t.Context(), migrate.AdoptOptions{Write: true})
+			require.NoError(t, err)
+			files[strings.Replace(first, "2_a", "1_late", 1)] = &fstest.MapFile{Data: []byte("create table late (id int);")}
+			up(t, db.URL, files, migrate.Options{})
+
+			files[test.file] = &fstest.MapFile{Data: []byte(test.text)}
+			files[strings.Replace(first, "2_a", "5_e", 1)] = &fstest.MapFile{Data: []byte("create table e (id int);")}
+			db.Exec(t, test.further)
+			db.Exec(t, late)
+			m := migrator(t, db.URL, files, migrate.Options{})
+			_, err = m.Migrate(t.Context())
+			require.EqualError(t, err, name+" has applied "+test.file+" since its history was taken over")
+			_, _, err = m.Plan(t.Context())
+			require.ErrorContains(t, err, "since its history was taken over")
+			_, err = m.Adopt(t.Context(), migrate.AdoptOptions{Write: true})
+			require.NoError(t, err)
+			require.Len(t, up(t, db.URL, files, migrate.Options{}).Applied, 1)
+			require.Equal(t, int64(1), pgtest.Value[int64](t, db, "select count(*) from a"))
+
+			table := map[string]string{"liquibase": "databasechangelog"}[name]
+			if table == "" {
+				table = "schema_migrations"
+			}
+			db.Exec(t, "drop table "+table)
+			files[strings.Replace(first, "2_a", "6_f", 1)] = &fstest.MapFile{Data: []byte("create table f (id int);")}
+			require.Len(t, up(t, db.URL, files, migrate.Options{}).Applied, 1)
+		})
+	}
+}

@@ -42,6 +42,9 @@ type Adopted struct {
 	By string
 	// Checksum says what the tool's own checksum shows.
 	Checksum ChecksumState
+
+	// assumed is true where the tool keeps no row of it, and a later one stands for it.
+	assumed bool
 }
 
 // ChecksumState says whether a file is what another tool applied.

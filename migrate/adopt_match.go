@@ -129,7 +129,7 @@ func (a *Adoption) upTo(row historyRow, h *history, files []*Migration) {
 		if f.Version.Repeatable() || later || slices.ContainsFunc(a.Adopted, func(d Adopted) bool { return d.Version == f.Version }) {
 			continue
 		}
-		a.Adopted = append(a.Adopted, Adopted{Version: f.Version, Name: f.Name, Migration: f, Origin: h.tool.name, At: row.at, By: row.by, Checksum: ChecksumNone})
+		a.Adopted = append(a.Adopted, Adopted{Version: f.Version, Name: f.Name, Migration: f, Origin: h.tool.name, At: row.at, By: row.by, Checksum: ChecksumNone, assumed: true})
 	}
 	if !has {
 		a.Adopted = append(a.Adopted, Adopted{Version: row.version, Name: cmpOr(row.name, string(row.version)), Origin: h.tool.name, At: row.at, By: row.by, Checksum: ChecksumNone})

@@ -495,10 +495,13 @@ func (s *session) lookForLedger(ctx context.Context) error {
 }
 
 // adopted refuses a database that holds tables of unknown origin: applying a history from its first file to it would
-// fail half-way at best.
+// fail half-way at best. Of one that was taken over it refuses what the other tool applied later.
 func (m *Migrator) adopted(ctx context.Context, s *session, l *Ledger, t *todo) error {
-	if len(l.Entries) > 0 || len(t.pending) == 0 {
+	if len(t.pending) == 0 {
 		return nil
+	}
+	if len(l.Entries) > 0 {
+		return m.movedOn(ctx, s, l, t)
 	}
 	some, err := s.hasObjects(ctx)
 	if err != nil || !some {
