@@ -30,12 +30,10 @@ func expression(n *pg.Node) *phases.Expr {
 	e.Constant = len(e.Columns) == 0 && len(e.Functions) == 0 && !c.stable && !c.subquery
 	slices.Sort(e.Columns)
 	e.Columns = slices.Compact(e.Columns)
-	e.NotNull = provenNotNull(n)
+	e.NotNull = provenNotNull(n, false)
 	e.Bare, e.Cast = bareColumn(n)
 	e.Ranges = ranges(n)
-	if b := n.GetBoolExpr(); b != nil && b.Boolop == pg.BoolExprType_NOT_EXPR {
-		e.Outside = ranges(first(b.Args))
-	}
+	e.Outside = outside(n)
 	return e
 }
 
@@ -57,22 +55,51 @@ func literal(n *pg.Node) (text string, null, ok bool) {
 }
 
 // provenNotNull gives the columns that cannot be NULL where the condition is true or, as in a CHECK, not false:
-// `c IS NOT NULL` alone or joined by AND. That is what ALTER TABLE SET NOT NULL accepts as proof.
-func provenNotNull(n *pg.Node) []string {
+// `c IS NOT NULL` alone, joined by AND or in all arms of an OR, and what PostgreSQL brings to that form, such as
+// `NOT (a IS NULL OR b IS NULL)`. That is what ALTER TABLE SET NOT NULL accepts as proof. With opposite it is NOT the condition
+// that holds.
+func provenNotNull(n *pg.Node, opposite bool) []string {
 	switch v := n.GetNode().(type) {
 	case *pg.Node_NullTest:
-		if v.NullTest.Nulltesttype == pg.NullTestType_IS_NOT_NULL {
-			if name := lastField(v.NullTest.Arg); name != "" {
+		if (v.NullTest.Nulltesttype == pg.NullTestType_IS_NOT_NULL) == opposite {
+			return nil
+		}
+		if row := v.NullTest.Arg.GetRowExpr(); row != nil && !opposite {
+			var out []string
+			for _, a := range row.Args {
+				if name := lastField(a); name != "" {
+					out = append(out, name)
+				}
+			}
+			return out
+		}
+		if name := lastField(v.NullTest.Arg); name != "" {
+			return []string{name}
+		}
+	case *pg.Node_AExpr:
+		switch kind := v.AExpr.Kind; {
+		case kind == pg.A_Expr_Kind_AEXPR_DISTINCT && !opposite, kind == pg.A_Expr_Kind_AEXPR_NOT_DISTINCT && opposite:
+			if name := lastField(v.AExpr.Lexpr); name != "" && v.AExpr.Rexpr.GetAConst().GetIsnull() {
 				return []string{name}
+			}
+		case kind == pg.A_Expr_Kind_AEXPR_OP && word(first(v.AExpr.Name)) == "=":
+			if c := v.AExpr.Rexpr.GetAConst(); c.GetBoolval() != nil && c.GetBoolval().Boolval {
+				return provenNotNull(v.AExpr.Lexpr, opposite)
 			}
 		}
 	case *pg.Node_BoolExpr:
-		if v.BoolExpr.Boolop != pg.BoolExprType_AND_EXPR {
-			return nil
+		if v.BoolExpr.Boolop == pg.BoolExprType_NOT_EXPR {
+			return provenNotNull(first(v.BoolExpr.Args), !opposite)
 		}
+		every := (v.BoolExpr.Boolop == pg.BoolExprType_OR_EXPR) != opposite
 		var out []string
-		for _, a := range v.BoolExpr.Args {
-			out = append(out, provenNotNull(a)...)
+		for i, a := range v.BoolExpr.Args {
+			one := provenNotNull(a, opposite)
+			if every && i > 0 {
+				out = slices.DeleteFunc(out, func(name string) bool { return !slices.Contains(one, name) })
+			} else {
+				out = append(out, one...)
+			}
 		}
 		return out
 	}
@@ -92,6 +119,34 @@ func bareColumn(n *pg.Node) (name string, cast *phases.TypeName) {
 		return bareColumn(v.CollateClause.Arg)
 	}
 	return "", nil
+}
+
+// outside gives the comparisons of which at least one does not hold: those in `NOT (day >= '2025-01-01' AND day < '2026-01-01')`,
+// which may also be written `day < '2025-01-01' OR day >= '2026-01-01'`.
+func outside(n *pg.Node) []phases.Range {
+	b := n.GetBoolExpr()
+	switch {
+	case b == nil:
+		return nil
+	case b.Boolop == pg.BoolExprType_NOT_EXPR:
+		return ranges(first(b.Args))
+	case b.Boolop != pg.BoolExprType_OR_EXPR:
+		return nil
+	}
+	opposite := map[string]string{"<": ">=", "<=": ">", ">": "<=", ">=": "<"}
+	var out []phases.Range
+	for _, a := range b.Args {
+		if a.GetAExpr() == nil {
+			return nil
+		}
+		one := ranges(a)
+		if len(one) != 1 || opposite[one[0].Op] == "" {
+			return nil
+		}
+		one[0].Op = opposite[one[0].Op]
+		out = append(out, one...)
+	}
+	return out
 }
 
 // ranges gives the comparisons with constants that AND joins: `day >= '2025-01-01' AND day < '2026-01-01'`.
