@@ -145,33 +145,21 @@ func (o *Op) mutableIndex() string {
 		if e == nil {
 			continue
 		}
-		if o.File.Catalog.Mutable(e) {
-			for _, f := range e.Functions {
-				one := phases.Expr{Functions: []phases.FunctionUse{f}}
-				if o.File.Catalog.Mutable(&one) {
-					return f.Name + "()"
-				}
+		for _, f := range e.Functions {
+			if o.File.Catalog.MutableFor(f, o.Relation()) {
+				return f.Name + "()"
 			}
+		}
+		if o.File.Catalog.Mutable(e) {
 			return "what it reads of the clock or the session"
 		}
 		if e.Bare != "" && e.Cast != nil {
-			if k, ok := o.Relation().Column(e.Bare); ok && castDepends(k.Type.Name, e.Cast.Name) {
+			if k, ok := o.Relation().Column(e.Bare); ok && o.File.Catalog.MutableCast(k.Type, *e.Cast) {
 				return "the cast of " + e.Bare + " from " + k.Type.String() + " to " + e.Cast.String()
 			}
 		}
 	}
 	return ""
-}
-
-// castDepends reports whether a cast depends on the session's time zone or date style (pg_cast with stable functions).
-func castDepends(from, to string) bool {
-	switch from {
-	case "timestamptz":
-		return slices.Contains([]string{"date", "timestamp", "time", "timetz", "text", "varchar"}, to)
-	case "timestamp", "date":
-		return slices.Contains([]string{"timestamptz", "text", "varchar"}, to)
-	}
-	return false
 }
 
 // coveredBy names an index of the same method whose first columns are those of the new one; empty for none.

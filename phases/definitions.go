@@ -59,6 +59,8 @@ type FunctionUse struct {
 	Args         int
 	// Literal is the first argument when that is a constant, such as the sequence of nextval('s').
 	Literal string
+	// Column is the first argument that is a column alone, by its name.
+	Column string
 }
 
 // Expr is what pawl keeps of an expression: enough to tell what it reads and whether it is constant.

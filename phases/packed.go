@@ -325,6 +325,7 @@ func (p *packer) call(f *FunctionUse) {
 	p.text(f.Name)
 	p.number(f.Args)
 	p.text(f.Literal)
+	p.text(f.Column)
 }
 
 func (p *packer) comparison(r *Range) {
@@ -483,7 +484,7 @@ func (u *unpacker) object(o *Object) {
 }
 
 func (u *unpacker) call(f *FunctionUse) {
-	f.Schema, f.Name, f.Args, f.Literal = u.string(), u.string(), u.number(), u.string()
+	f.Schema, f.Name, f.Args, f.Literal, f.Column = u.string(), u.string(), u.number(), u.string(), u.string()
 }
 
 func (u *unpacker) comparison(r *Range) {

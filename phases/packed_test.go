@@ -73,7 +73,7 @@ func TestPackedFields(t *testing.T) {
 	for _, one := range []struct {
 		value any
 		want  int
-	}{{col{}, 10}, {con{}, 7}, {index{}, 7}, {ConstraintDef{}, 19}, {IndexDef{}, 11}, {Expr{}, 15}, {TypeName{}, 6}, {FunctionUse{}, 4}, {Range{}, 3}, {Object{}, 5}} {
+	}{{col{}, 10}, {con{}, 7}, {index{}, 7}, {ConstraintDef{}, 19}, {IndexDef{}, 11}, {Expr{}, 15}, {TypeName{}, 6}, {FunctionUse{}, 5}, {Range{}, 3}, {Object{}, 5}} {
 		require.Equal(t, one.want, reflect.TypeOf(one.value).NumField(), "%T", one.value)
 	}
 }

@@ -84,7 +84,8 @@ func extensionFunction(use FunctionUse) bool { return extensionOfFunction(use.Na
 const neverImmutable = " now statement_timestamp transaction_timestamp clock_timestamp timeofday random gen_random_uuid " +
 	"to_char to_date current_setting current_user current_role session_user current_date current_time " +
 	"current_timestamp localtime localtimestamp current_schema current_catalog current_database nextval currval lastval " +
-	"concat concat_ws array_to_string set_config txid_current pg_backend_pid inet_client_addr uuid_generate_v4 uuid_generate_v1 " +
+	"concat concat_ws array_to_string format version convert convert_from convert_to to_json to_jsonb row_to_json json_build_array " +
+	"json_build_object jsonb_build_array jsonb_build_object to_number make_timestamptz set_config txid_current pg_backend_pid inet_client_addr uuid_generate_v4 uuid_generate_v1 " +
 	"unaccent "
 
 // mutable reports whether PostgreSQL refuses the function in an index: it is declared less than immutable.
@@ -98,4 +99,44 @@ func (c *Catalog) mutable(use FunctionUse) bool {
 		return true
 	}
 	return (use.Schema == "" || use.Schema == "pg_catalog") && strings.Contains(neverImmutable, " "+use.Name+" ")
+}
+
+// zoned are functions of PostgreSQL that are immutable for most types and stable for a timestamptz, whose day and hour depend on the
+// session's time zone (pg_proc.provolatile).
+const zoned = " date date_part date_trunc extract time timestamp timetz "
+
+// MutableFor reports whether a function is known not to be immutable for the column that it is given.
+func (c *Catalog) MutableFor(use FunctionUse, r Relation) bool {
+	if c.mutable(use) {
+		return true
+	}
+	k, ok := r.Column(use.Column)
+	return ok && k.Type.Name == "timestamptz" && (use.Schema == "" || use.Schema == "pg_catalog") && len(c.funcs(use.Schema, use.Name)) == 0 &&
+		(strings.Contains(zoned, " "+use.Name+" ") || use.Name == "age" && use.Args == 1)
+}
+
+// MutableCast reports whether a cast between two types is not immutable: it depends on the session's time zone or date style, or on the
+// labels of an enum, which can be renamed (pg_cast, and the functions that read and write a type).
+func (c *Catalog) MutableCast(from, to TypeName) bool {
+	texts := " text varchar bpchar "
+	written := func(t TypeName) bool {
+		def := c.typ(t)
+		return strings.Contains(" date time timetz timestamp timestamptz interval regclass ", " "+t.Name+" ") || def != nil && def.Form == "enum"
+	}
+	switch {
+	case from.Dims > 0 || to.Dims > 0:
+		return false
+	case from.Name == "timestamptz":
+		return strings.Contains(" date timestamp time timetz "+texts, " "+to.Name+" ")
+	case from.Name == "timestamp", from.Name == "date":
+		return strings.Contains(" timestamptz "+texts, " "+to.Name+" ")
+	case from.Name == "time" && to.Name == "timetz":
+		return true
+	case strings.Contains(texts, " "+from.Name+" "):
+		return written(to)
+	case strings.Contains(texts, " "+to.Name+" "):
+		def := c.typ(from)
+		return def != nil && def.Form == "enum"
+	}
+	return false
 }

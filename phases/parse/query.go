@@ -203,6 +203,11 @@ func (c *collector) call(f *pg.FuncCall) {
 	if len(f.Args) > 0 {
 		use.Literal = word(f.Args[0])
 	}
+	for _, a := range f.Args {
+		if use.Column == "" && a.GetColumnRef() != nil {
+			use.Column = lastField(a)
+		}
+	}
 	c.q.Functions = append(c.q.Functions, use)
 	c.list(f.Args)
 	c.list(f.AggOrder)
