@@ -10,10 +10,15 @@ import (
 var accessRules = []Rule{
 	{
 		Name: "enabled-row-security", Severity: Error, Kinds: kinds("enable_row_security", "force_row_security"), Contract: true,
-		When:    func(o *Op) bool { return exposed(o) && !o.makesPolicy() },
-		Summary: "row security switched on without a policy in the same file",
-		Message: "without a policy that lets rows through, {table} is empty to every role that does not own it, and refuses its INSERTs",
-		Help:    "CREATE POLICY for each role that uses the table in the same file, before ENABLE ROW LEVEL SECURITY.",
+		When:    func(o *Op) bool { return exposed(o) && len(o.unreached()) > 0 },
+		Summary: "row security switched on without policies that let every command through",
+		Say: func(o *Op) string {
+			if list := o.unreached(); len(list) < 4 {
+				return o.expand("no permissive policy is for " + strings.Join(list, ", ") + ": of {table}, every role that does not own it reaches no row by that")
+			}
+			return o.expand("without a permissive policy that lets rows through, {table} is empty to every role that does not own it, and refuses its INSERTs")
+		},
+		Help: "CREATE POLICY for each role that uses the table in the same file, before ENABLE ROW LEVEL SECURITY.",
 	},
 	{
 		Name: "disabled-row-security", Severity: Error, Kinds: kinds("disable_row_security", "no_force_row_security"), When: existing,
@@ -83,18 +88,19 @@ var accessRules = []Rule{
 	},
 }
 
-// makesPolicy reports whether the file makes a policy for the table that lets rows through.
-func (o *Op) makesPolicy() bool {
-	if _, n := o.Relation().RowSecurity(); n > 0 {
-		return true
-	}
+// unreached lists the commands that no permissive policy of the table is for, neither one that is there nor one that the file makes.
+func (o *Op) unreached() []string {
+	list := o.Relation().Policies()
 	for i := range o.File.File.Statements {
 		for j := range o.File.File.Statements[i].Operations {
-			op := &o.File.File.Statements[i].Operations[j]
-			if op.Kind == "create_policy" && op.On.Relation == o.On.Relation {
-				return true
+			if op := &o.File.File.Statements[i].Operations[j]; op.Kind == "create_policy" && op.On.Relation == o.On.Relation {
+				list = append(list, *op.Policy)
 			}
 		}
 	}
-	return false
+	return slices.DeleteFunc([]string{"SELECT", "INSERT", "UPDATE", "DELETE"}, func(command string) bool {
+		return slices.ContainsFunc(list, func(p phases.PolicyDef) bool {
+			return !p.Restrictive && (p.Command == "all" || p.Command == strings.ToLower(command))
+		})
+	})
 }

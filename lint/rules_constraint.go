@@ -75,7 +75,7 @@ var constraintRules = []Rule{
 		Help:    "Keep the lock short with lock_timeout, and say why the key may go: `-- pawl:allow dropped-foreign-key: …`.",
 	},
 	{
-		Name: "dropped-check", Severity: Warning, Kinds: kinds("drop_check", "drop_exclusion", "drop_not_null_constraint", "drop_constraint"), Contract: true,
+		Name: "dropped-check", Severity: Warning, Kinds: kinds("drop_check", "drop_exclusion", "drop_not_null_constraint", "drop_constraint", "drop_domain_constraint"), Contract: true,
 		When:    func(o *Op) bool { return o.Existing() && o.Why == "" && !o.spentProof() },
 		Summary: "a rule about the data dropped",
 		Message: "{object} keeps bad rows out no more: deployed readers may rely on what it refuses",

@@ -100,12 +100,17 @@ var transactionRules = []Rule{
 // refused reports the statements that PostgreSQL refuses in the transaction that they stand in.
 func (f *File) refused(match func(*phases.AssessedOperation) bool) {
 	for i := range f.Assessment.Statements {
-		if f.Groups[i] == 0 || !f.Explicit[i] {
-			continue
-		}
 		for j := range f.Assessment.Statements[i].Operations {
 			op := &f.Assessment.Statements[i].Operations[j]
-			if op.Effect.NoTx && match(op) {
+			if !op.Effect.NoTx || !match(op) {
+				continue
+			}
+			if j >= len(f.File.Statements[i].Operations) {
+				// The body of a DO or of a function that the statement calls.
+				f.Report(i, f.File.Statements[i].Span, op.Phase, "PostgreSQL refuses this inside of a DO or a function: "+op.Summary+", and has to commit in between", "")
+				break
+			}
+			if f.Groups[i] != 0 && f.Explicit[i] {
 				f.Report(i, f.File.Statements[i].Span, op.Phase, "PostgreSQL refuses this in a transaction: "+op.Summary+", and has to commit in between", "", f.moveRefused(i)...)
 				break
 			}
@@ -120,6 +125,20 @@ func (o *Op) addsInSame() bool {
 	})
 }
 
+// strongerBeside gives the strongest of the locks that make others wait which the other commands of an ALTER TABLE bring to its VALIDATE:
+// PostgreSQL takes the strongest of all for the whole statement. False where there is none.
+func strongerBeside(s *phases.AssessedStatement, validate int) (held, bool) {
+	var most held
+	for j := range s.Operations {
+		for _, l := range s.Operations[j].Locks {
+			if j != validate && l.Mode.BlocksWrites() && l.Mode > most.mode && s.Operations[j].On.Relation == s.Operations[validate].On.Relation {
+				most = held{mode: l.Mode, relation: l.Relation}
+			}
+		}
+	}
+	return most, most.relation != ""
+}
+
 // held is a lock that a transaction has.
 type held struct {
 	mode      phases.Lock
@@ -130,15 +149,19 @@ type held struct {
 // underLock reports what takes long while an earlier statement of the transaction has left it with a lock that makes others wait.
 func underLock(rule string) func(*File) {
 	return func(f *File) {
-		group, locks := 0, []held(nil)
+		group, locks, saved := 0, []held(nil), savepoints(nil)
 		for i := range f.Assessment.Statements {
+			if rule == "validated-under-lock" {
+				f.validatedBeside(i)
+			}
 			if f.Groups[i] != group {
-				group, locks = f.Groups[i], locks[:0]
+				group, locks, saved = f.Groups[i], locks[:0], nil
 			}
 			if group == 0 {
 				continue
 			}
 			s := &f.Assessment.Statements[i]
+			locks = saved.follow(s.Statement, locks)
 			if len(locks) > 0 {
 				for j := range s.Operations {
 					if op := &s.Operations[j]; takesLong(op) == rule {
@@ -167,6 +190,51 @@ func underLock(rule string) func(*File) {
 			}
 		}
 	}
+}
+
+// validatedBeside reports a VALIDATE that shares its ALTER TABLE with a command that takes a stronger lock.
+func (f *File) validatedBeside(i int) {
+	s := &f.Assessment.Statements[i]
+	for j := range s.Operations {
+		op := &s.Operations[j]
+		if takesLong(op) != "validated-under-lock" || (&Op{AssessedOperation: op, File: f, Statement: i}).addsInSame() {
+			continue
+		}
+		if l, ok := strongerBeside(s, j); ok {
+			f.Report(i, f.File.Statements[i].Span, op.Phase, fmt.Sprintf("this takes as long as there are rows, under the %s on %s that another command of the statement takes, which blocks %s", l.mode, l.relation, l.mode.Blocks()), "")
+			return
+		}
+	}
+}
+
+// savepoints are those of a transaction, each with the number of locks that were held when it was set.
+type savepoints []struct {
+	name  string
+	locks int
+}
+
+// follow takes a statement that sets a savepoint or goes back to one, and gives the locks that are held after it: going back gives up
+// those that were taken since.
+func (s *savepoints) follow(st *phases.Statement, locks []held) []held {
+	if st.Control != "savepoint" && st.Control != "rollback to" {
+		return locks
+	}
+	words := strings.Fields(strings.TrimRight(strings.TrimSpace(st.Text), ";"))
+	name := strings.ToLower(words[len(words)-1])
+	if st.Control == "savepoint" {
+		*s = append(*s, struct {
+			name  string
+			locks int
+		}{name, len(locks)})
+		return locks
+	}
+	for i := len(*s) - 1; i >= 0; i-- {
+		if (*s)[i].name == name {
+			*s = (*s)[:i+1]
+			return locks[:min((*s)[i].locks, len(locks))]
+		}
+	}
+	return locks
 }
 
 // takesLong gives the rule for an operation whose time grows with the table; empty for the others.
@@ -308,11 +376,11 @@ func milliseconds(text string) (ms float64, ok bool) {
 
 // setting gives what a statement does to a parameter: its value in milliseconds, 0 for off or reset; ok is false where it does nothing to it.
 func setting(op *phases.AssessedOperation, name string) (ms float64, ok bool) {
-	if len(op.Names) == 0 || op.Names[0] != name && (op.Kind != "reset" || op.Names[0] != "" && op.Names[0] != "all") {
+	if op.Kind != "discard_all" && (len(op.Names) == 0 || op.Names[0] != name && (op.Kind != "reset" || op.Names[0] != "" && op.Names[0] != "all")) {
 		return 0, false
 	}
 	switch op.Kind {
-	case "reset":
+	case "reset", "discard_all":
 		return 0, true
 	case "set":
 		return milliseconds(op.Text)
@@ -358,7 +426,7 @@ func setLocal(f *File) {
 		}
 		for j := range f.Assessment.Statements[i].Operations {
 			op := &f.Assessment.Statements[i].Operations[j]
-			if op.Kind == "set" && op.Flags.Has(phases.Local) {
+			if op.Kind == "set" && op.Flags.Has(phases.Local) && f.Assessment.Statements[i].Operations[len(f.Assessment.Statements[i].Operations)-1].Kind == "set" {
 				f.Report(i, f.File.Statements[i].Span, op.Phase, "SET LOCAL does nothing here: it ends with the transaction, and there is none", "")
 			}
 		}

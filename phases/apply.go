@@ -28,6 +28,9 @@ func (c *Catalog) apply(j *judgement) {
 		c.applyTrigger(j)
 		return
 	}
+	if j.rel != nil && op.fills() {
+		c.filled[j.rel] = true
+	}
 	switch op.Kind {
 	case Opaque, "call_unknown":
 		c.Incomplete = true
@@ -35,6 +38,9 @@ func (c *Catalog) apply(j *judgement) {
 		c.createTable(op)
 	case "create_table_as", "create_table_as_no_data", "create_table_as_empty", "create_materialized_view", "create_materialized_view_no_data", "create_materialized_view_empty":
 		c.createTableAs(op)
+		if r := c.rel(op.On); r != nil && op.Kind == "create_table_as" {
+			c.filled[r] = true
+		}
 	case "create_view", "replace_view", "replace_view_same":
 		c.createView(op)
 	case "create_index", "create_index_only", "create_unique_index", "create_index_concurrently", "create_unique_index_concurrently":
@@ -77,6 +83,12 @@ func (c *Catalog) apply(j *judgement) {
 			c.applyObject(j)
 		}
 	}
+}
+
+// fills reports whether an operation brings rows into its table: by writing them, or with a partition that holds them.
+func (op *Operation) fills() bool {
+	k := string(op.Kind)
+	return slices.ContainsFunc([]string{"insert", "upsert", "merge", "copy_from", "attach_partition"}, func(p string) bool { return strings.HasPrefix(k, p) })
 }
 
 // lose notes that something happened to an object that the catalog does not have: it did not see the beginning.

@@ -2,6 +2,7 @@ package phases
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -10,13 +11,24 @@ func (c *Catalog) applyObject(j *judgement) {
 	op := &j.Operation
 	switch op.Kind {
 	case "set":
-		c.set(op)
-	case "reset":
-		if op.Names[0] == "search_path" || op.Names[0] == "" {
-			c.path = slices.Clone(c.defaultPath)
+		if op.Flags.Has(Local) && c.local == nil {
+			c.local = &session{c.path, c.role, c.utc}
 		}
-		if op.Names[0] == "role" {
-			c.role = ""
+		c.set(op)
+		if c.local != nil && !op.Flags.Has(Local) {
+			c.local.set(op)
+		}
+	case "reset", "discard_all":
+		name := ""
+		if op.Kind == "reset" {
+			name = op.Names[0]
+		}
+		if op.Flags.Has(Local) && c.local == nil {
+			c.local = &session{c.path, c.role, c.utc}
+		}
+		c.reset(name, c.defaultPath)
+		if c.local != nil && !op.Flags.Has(Local) {
+			c.local.reset(name, c.defaultPath)
 		}
 	case "alter_database_setting", "alter_role_setting", "alter_database_search_path", "alter_role_search_path":
 		if op.Names[0] == "search_path" && op.Text != "" {
@@ -89,24 +101,45 @@ func (c *Catalog) meet(op *Operation) {
 	}
 }
 
-func (c *Catalog) set(op *Operation) {
+// session is what SET has made of the parameters that decide what later statements mean.
+type session struct {
+	path []string
+	role string
+	// utc is true where the time zone is known to be UTC.
+	utc bool
+}
+
+func (s *session) set(op *Operation) {
 	switch op.Names[0] {
 	case "search_path":
-		c.path = searchPath(op.Roles)
+		s.path = searchPath(op.Roles)
 	case "role":
-		c.role = op.Text
+		s.role = op.Text
 		if op.Text == "none" {
-			c.role = ""
+			s.role = ""
 		}
 	case "session_authorization":
-		c.role = op.Text
+		s.role = op.Text
 	case "timezone":
 		switch strings.ToLower(op.Text) {
 		case "utc", "gmt", "etc/utc", "zulu", "0", "etc/gmt", "utc0":
-			c.utc = true
+			s.utc = true
 		default:
-			c.utc = false
+			s.utc = false
 		}
+	}
+}
+
+// reset puts a parameter back to what the session began with; an empty name stands for all that RESET ALL puts back.
+func (s *session) reset(name string, path []string) {
+	if name == "search_path" || name == "" {
+		s.path = slices.Clone(path)
+	}
+	if name == "timezone" || name == "" {
+		s.utc = false
+	}
+	if name == "role" {
+		s.role = ""
 	}
 }
 
@@ -175,11 +208,26 @@ func (j *judgement) isType() bool {
 	return j.TypeDef != nil || j.On.Kind == Type || j.On.Kind == Domain || j.On.Kind == EnumValue || j.On.Kind == Attribute
 }
 
+// freeName is what PostgreSQL calls a domain's CHECK that the statement gives no name (ChooseConstraintName in pg_constraint.c).
+func (t *typ) freeName() string {
+	name := t.name + "_check"
+	for n := 1; slices.ContainsFunc(t.Constraints, func(d ConstraintDef) bool { return d.Name == name }); n++ {
+		name = t.name + "_check" + strconv.Itoa(n)
+	}
+	return name
+}
+
 func (c *Catalog) applyType(j *judgement) {
 	op := &j.Operation
 	if op.TypeDef != nil && strings.HasPrefix(string(op.Kind), "create_") {
 		t := &typ{schema: c.schemaFor(op.On.Schema), name: op.On.Name, TypeDef: *op.TypeDef, born: c.step}
 		t.Values = slices.Clone(t.Values)
+		t.Constraints = slices.Clone(t.Constraints)
+		for i := range t.Constraints {
+			if t.Constraints[i].Name == "" {
+				t.Constraints[i].Name = t.freeName()
+			}
+		}
 		c.types[key(t.schema, t.name)] = t
 		c.touched++
 		return
@@ -232,7 +280,7 @@ func (c *Catalog) applyType(j *judgement) {
 	case "add_domain_check", "add_domain_check_not_valid":
 		def := *op.Constraint
 		if def.Name == "" {
-			def.Name = t.name + "_check"
+			def.Name = t.freeName()
 		}
 		t.Constraints = append(slices.Clone(t.Constraints), def)
 	case "drop_domain_constraint":

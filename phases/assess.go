@@ -58,13 +58,16 @@ func (c *Catalog) AssessEach(f *File, see func(statement, operation int, op *Ass
 	if !c.marked {
 		c.mark = c.step
 	}
-	c.path, c.role, c.gone, c.utc = slices.Clone(c.defaultPath), "", c.gone[:0], false
+	c.session, c.local, c.gone, c.filled = session{path: slices.Clone(c.defaultPath)}, nil, c.gone[:0], map[*rel]bool{}
 	a := &Assessment{File: f, Transactional: true, Statements: make([]AssessedStatement, 0, len(f.Statements))}
 	for i := range f.Statements {
 		s := &f.Statements[i]
 		as := AssessedStatement{Statement: s, Transactional: true}
 		if len(s.Operations) > 0 {
 			as.Operations = make([]AssessedOperation, 0, len(s.Operations))
+		}
+		if c.local != nil && (s.Control == "commit" || s.Control == "rollback" || s.Control == "prepare transaction") {
+			c.session, c.local = *c.local, nil
 		}
 		group := alterGroup(s)
 		c.budget = maxBodies
@@ -161,6 +164,9 @@ func (a *Assessment) settle() {
 func (op *AssessedOperation) adds() bool {
 	switch op.Kind {
 	case "set", "reset", "session", "comment", "lock_table", "analyze", "select", "do", "explain", "notify", "set_statistics":
+		return false
+	case "add_primary_key_using_index", "add_unique_using_index":
+		// ON CONFLICT and foreign keys could lean on the index before.
 		return false
 	}
 	return !op.New && len(op.Takes) == 0 && op.Kind != "drop_dependent_quietly" && op.additive()

@@ -17,7 +17,6 @@ type Catalog struct {
 	kinds        map[Kind]*Descriptor
 	schemas      map[string]bool
 	schemaBorn   map[string]int32
-	path         []string
 	defaultPath  []string
 	relations    map[qname]*rel
 	indexOf      map[qname]*rel // to the table of each index
@@ -31,8 +30,11 @@ type Catalog struct {
 	prepared     map[string][]Operation
 	others       map[Object]bool
 	servers      map[string]string // to the foreign data wrapper of each
-	role         string
-	utc          bool
+	// session holds what SET made; local what a COMMIT or ROLLBACK brings back after SET LOCAL, nil where there is none.
+	session
+	local *session
+	// filled are the tables that the file at hand brought rows into.
+	filled map[*rel]bool
 
 	// step counts the files; an object is new to a statement when it was born in mark or later.
 	step   int32
@@ -173,7 +175,7 @@ func NewCatalog(version int) *Catalog {
 	}
 	c := &Catalog{
 		Version: version, kinds: make(map[Kind]*Descriptor, len(registry)),
-		schemas: map[string]bool{"public": true}, schemaBorn: map[string]int32{}, path: []string{"public"}, defaultPath: []string{"public"},
+		schemas: map[string]bool{"public": true}, schemaBorn: map[string]int32{}, session: session{path: []string{"public"}}, defaultPath: []string{"public"},
 		relations: map[qname]*rel{}, indexOf: map[qname]*rel{}, store: &store{}, types: map[qname]*typ{},
 		functions: map[qname][]*function{}, extensions: map[string]string{"plpgsql": "pg_catalog"},
 		publications: map[string]*publication{}, roles: map[string]bool{}, statistics: map[string]*rel{},

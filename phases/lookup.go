@@ -240,12 +240,16 @@ func (r Relation) Query() *QueryDef {
 	return r.r.open().query
 }
 
-// RowSecurity reports whether row security is on, and how many policies there are.
-func (r Relation) RowSecurity() (on bool, policies int) {
+// Policies gives the policies of the relation.
+func (r Relation) Policies() []PolicyDef {
 	if r.r == nil {
-		return false, 0
+		return nil
 	}
-	return r.r.rls, len(r.r.open().policies)
+	var out []PolicyDef
+	for _, p := range r.r.open().policies {
+		out = append(out, p.PolicyDef)
+	}
+	return out
 }
 
 // Functions gives the definitions that a name may mean, and whether each was made in the same run.

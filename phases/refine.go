@@ -218,6 +218,10 @@ func (j *judgement) refineNewColumn(k *col) {
 		return
 	case "alter_column_type":
 		j.refineType(k)
+	case "set_expression":
+		if k.generated == 'v' {
+			j.Kind = "set_expression_virtual"
+		}
 	case "set_default":
 		return
 	}
@@ -336,7 +340,8 @@ func compareLiterals(a, b string) int {
 func (j *judgement) refineAddColumn() {
 	def := j.Column
 	t := j.c.typ(def.Type)
-	domain := t != nil && t.Form == "domain"
+	// An array of a domain is none: PostgreSQL fills the new column with NULL as it does for others.
+	domain := t != nil && t.Form == "domain" && def.Type.Dims == 0
 	constrained := domain && j.c.constrained(t)
 	hasDefault := def.Default != nil && !def.Default.Null
 	if !hasDefault && domain && t.Default != nil && def.Default == nil {

@@ -15,6 +15,11 @@ func (c *Catalog) restore(a *Assessment) {
 			for j := range a.Statements[i].Operations {
 				op := &a.Statements[i].Operations[j]
 				if op.Kind == l.op.kind && op.On == l.op.on && op.Span == l.op.span && op.Phase == Contract {
+					if c.emptied(l) {
+						op.Takes = []Take{{Object: l.object, Uses: Read | Update | Delete, Certainty: ValuesDecide}}
+						op.Why = "the file puts it back in the same shape, and without its rows"
+						continue
+					}
 					op.Phase, op.Takes = Expand, nil
 					op.Why = "the file puts it back in the same shape"
 					if l.shape != nil && l.shape.kind == Table && c.relations[key(l.shape.schema, l.shape.name)].kind == View {
@@ -26,6 +31,16 @@ func (c *Catalog) restore(a *Assessment) {
 			}
 		}
 	}
+}
+
+// emptied reports whether what stands in the place of a lost table is a new one that the file brings no rows into: code finds the
+// table, and nothing in it.
+func (c *Catalog) emptied(l lost) bool {
+	if l.shape == nil || l.shape.kind != Table {
+		return false
+	}
+	r := c.relations[key(l.shape.schema, l.shape.name)]
+	return r.kind == Table && r.born == c.step && !c.filled[r]
 }
 
 // back reports whether something of the same name and at least the same shape stands where the lost object stood.

@@ -17,7 +17,7 @@ func (s *statement) query(n *pg.Node) []phases.Operation {
 			op.On = q.Reads[0]
 		}
 		op.Query = q
-		return []phases.Operation{op}
+		return append(s.settings(n), op)
 	}
 	ops := make([]phases.Operation, 0, len(q.Writes))
 	for i := range q.Writes {
@@ -31,6 +31,28 @@ func (s *statement) query(n *pg.Node) []phases.Operation {
 		if w.Verb == "create" {
 			op.Table = &phases.TableDef{}
 		}
+		ops = append(ops, op)
+	}
+	return ops
+}
+
+// settings are the parameters that a query sets: SELECT set_config('lock_timeout', '2s', false).
+func (s *statement) settings(n *pg.Node) []phases.Operation {
+	var ops []phases.Operation
+	for _, target := range n.GetSelectStmt().GetTargetList() {
+		call := target.GetResTarget().GetVal().GetFuncCall()
+		if call == nil || len(call.Args) != 3 || word(call.Funcname[len(call.Funcname)-1]) != "set_config" {
+			continue
+		}
+		name, _, known := literal(call.Args[0])
+		value, null, ok := literal(call.Args[1])
+		local, _, sure := literal(call.Args[2])
+		if !known || !ok || !sure || null || name == "" {
+			continue
+		}
+		op := s.make("set", phases.Object{})
+		op.Names, op.Roles, op.Text = []string{strings.ToLower(name)}, strings.Split(value, ","), value
+		op.Flags = flag(phases.Local, local == "true" || local == "t")
 		ops = append(ops, op)
 	}
 	return ops
