@@ -59,7 +59,7 @@ func (h *history) changesets(files []*Migration) (gone string, err error) {
 		if len(missing) > 0 {
 			return "", &RefusedError{
 				Message: fmt.Sprintf("of %s Liquibase has applied some changesets and not %s", f.Path, few(missing)),
-				Hint:    "let Liquibase apply the rest, or put it into a file of its own; adopt then",
+				Hint:    "let Liquibase apply the rest, or put it into a file of its own (elsewhere, where it is of a context that this database is not to have); adopt then",
 			}
 		}
 		row.version, row.name, row.allowed = f.Version, f.Name, refused == 0

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/bitvault/pawl/internal/pattern"
 	"github.com/bitvault/pawl/phases/layout"
@@ -75,7 +76,8 @@ func liquibaseSums(set layout.Changeset) []string {
 	return sums
 }
 
-// verifyLiquibase compares the checksum of a row with those of a changeset. What stands for a parameter of the changelog is not known.
+// verifyLiquibase compares the checksum of a row with those of a changeset. What stands for a parameter of the changelog is not known, nor
+// which encoding a text has that is not UTF-8.
 func verifyLiquibase(set layout.Changeset, sums []string, sum string) ChecksumState {
 	version, _, _ := strings.Cut(sum, ":")
 	switch {
@@ -83,7 +85,7 @@ func verifyLiquibase(set layout.Changeset, sums []string, sum string) ChecksumSt
 		return ChecksumNone
 	case slices.Contains(sums, sum):
 		return ChecksumVerified
-	case version != "8" && version != "9", set.Parameters:
+	case version != "8" && version != "9", set.Parameters, slices.ContainsFunc(set.Readings, func(r layout.Reading) bool { return !utf8.ValidString(r.SQL) }):
 		return ChecksumUnread
 	}
 	return ChecksumChanged

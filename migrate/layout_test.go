@@ -63,7 +63,8 @@ func TestLayouts(t *testing.T) {
 		"liquibase": {files(
 			"0001_a.sql", "--liquibase formatted sql\n--changeset me:1\ncreate table a (id int);\n--rollback drop table a;\n",
 			"0002_b.sql", "\ufeff-- liquibase formatted sql\ncreate table no (id int);\n-- changeset me:2 dbms:oracle,h2\ncreate table no (id number(3))\n/\n--changeset me:3 ignore:true\nno;\n--changeset me:4 dbms:!oracle runInTransaction:false\n--ignoreLines:start\nno\n--ignoreLines:end\n--ignoreLines:1\nno\ncreate index concurrently i on a (id);\n",
-		), "1 0001_a.sql: create table a (id int)\n2 0002_b.sql: create index concurrently i on a (id)"},
+			"0003_c.sql", "--liquibase formatted sql\r\n--changeset me:1 endDelimiter:\\n//\r\ncreate function f() returns int language sql as $$ select 4\r\n/\r\n2; $$\r\n  //\r\nselect 1\r\n//\r\n--changeset me:2\r\nselect 2\r\nGO\r\nselect 3\r\n/\r\n",
+		), "1 0001_a.sql: create table a (id int)\n2 0002_b.sql: create index concurrently i on a (id)\n3 0003_c.sql: create function f() returns int language sql as $$ select 4\r\n/\r\n2; $$ | select 1 | select 2 | select 3"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -100,7 +101,7 @@ func TestLayoutsRefused(t *testing.T) {
 		"flyway":                  {"V1__a.sql", "create table a (id int);\ncreate schema ${name};", "m/V1__a.sql:2:15: ${name} is a placeholder of Flyway"},
 		"goose":                   {"00001_a.sql", "-- +goose Up\n-- +goose ENVSUB ON\ncreate role ${NAME};\n-- +goose ENVSUB OFF\nselect '$OTHER';", "m/00001_a.sql:3:13: ${NAME} is replaced by goose"},
 		"liquibase":               {"001_a.sql", "--liquibase formatted sql\n--changeset me:1\ncreate schema ${name};", "m/001_a.sql:3:15: ${name} is a parameter of Liquibase's changelog"},
-		"liquibase with its mark": {"001_a.sql", "--liquibase formatted sql\n--changeset me:1 endDelimiter:\\n//\nselect 1\n//\nselect 2\n//\n", "m/001_a.sql:4:1: // ends a statement for Liquibase"},
+		"liquibase with its mark": {"001_a.sql", "--liquibase formatted sql\n--changeset me:1 endDelimiter:\\n//\n-- don't\nselect 1\n//\nselect 2\n//\n", "m/001_a.sql:5:1: // ends a statement for Liquibase"},
 		"tern":                    {"001_a.sql", "create schema {{ .schema }};\n---- create above / drop below ----\n", "m/001_a.sql:1:15: this is a template of tern"},
 	} {
 		t.Run(name, func(t *testing.T) {

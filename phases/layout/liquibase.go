@@ -30,7 +30,9 @@ type Changeset struct {
 	// rawAuthor and rawID are how Liquibase before 4.24 reads names in quotes.
 	rawAuthor, rawID string
 	start, end       int
-	delimiter        string
+	// delimiter ends statements; empty for Liquibase's own ways. Split is false where the text is one statement.
+	delimiter string
+	split     bool
 }
 
 // Reading is how Liquibase understands a changeset.
@@ -215,6 +217,7 @@ func newChangeset(l line, m []string, w liquibaseWords) Changeset {
 		Author: strings.Trim(m[1], `"`), ID: strings.Trim(m[2], `"`), Path: lastWord(w.path, l.text), start: l.start,
 		Again: is(w.onChange, "true") || is(w.always, "true"), NoTransaction: is(w.inTransaction, "false"),
 		Elsewhere: is(w.ignore, "true") || !forPostgres(lastWord(w.dbms, l.text)), delimiter: lastWord(w.plainEnd, l.text),
+		split: !is(w.plainSplit, "false"),
 	}
 	if raw := w.raw.FindStringSubmatch(l.text); raw != nil {
 		s.rawAuthor, s.rawID = raw[1], raw[2]
@@ -290,7 +293,7 @@ func (l *Layout) formatted(text string) ([]byte, bool) {
 		if s.NoTransaction {
 			l.NoTransaction, l.Wraps = true, false
 		}
-		l.delimiters(s, string(out))
+		l.delimiters(s, out)
 	}
 	for _, at := range parameter().FindAllIndex(out, -1) {
 		l.Problems = append(l.Problems, Problem{at[0], at[1], string(out[at[0]:at[1]]) + " is a parameter of Liquibase's changelog, not SQL", "write the value where it is used"})
@@ -298,15 +301,28 @@ func (l *Layout) formatted(text string) ([]byte, bool) {
 	return out, true
 }
 
-// delimiters finds the lines by which a changeset ends its statements where that is no semicolon.
-func (l *Layout) delimiters(s Changeset, text string) {
-	mark := strings.TrimPrefix(s.delimiter, `\n`)
-	if strings.Trim(mark, ";") == "" {
+// delimiters puts semicolons where a changeset ends its statements by a line of its own: by what it says, and by / or GO otherwise. Where
+// that may stand in a text or a body, nothing is put there.
+func (l *Layout) delimiters(s Changeset, out []byte) {
+	marks := []string{"/", "go"}
+	if s.delimiter != "" {
+		marks = []string{strings.ToLower(strings.TrimPrefix(s.delimiter, `\n`))}
+	}
+	if !s.split || strings.Trim(marks[0], ";") == "" {
 		return
 	}
-	for _, one := range linesOf(text[s.start:s.end]) {
-		if strings.EqualFold(strings.TrimSpace(one.text), mark) {
-			at := s.start + one.start + strings.Index(one.text, strings.TrimSpace(one.text))
+	text := string(out[s.start:s.end])
+	for _, one := range linesOf(text) {
+		mark := strings.TrimSpace(one.text)
+		if !slices.Contains(marks, strings.ToLower(mark)) {
+			continue
+		}
+		at := s.start + one.start + strings.Index(one.text, mark)
+		switch before := text[:one.start]; {
+		case strings.Count(before, "'")%2 == 0 && strings.Count(before, "$$")%2 == 0:
+			blank(out, [2]int{at, at + len(mark)})
+			out[at] = ';'
+		case s.delimiter != "":
 			l.Problems = append(l.Problems, Problem{at, at + len(mark), mark + " ends a statement for Liquibase (endDelimiter), and is not SQL", "end statements with ; and leave endDelimiter out"})
 		}
 	}
