@@ -28,13 +28,14 @@ var twelve = []string{
 		"create table events_25 partition of events for values from ('2025-01-01') to ('2026-01-01');\n" +
 		"create table events_26 partition of events for values from ('2026-01-01') to ('2027-01-01');",
 	"0003_email_idx.sql", "create unique index concurrently users_email_idx on users (lower(email)) where name is null or name <> 'x';",
-	"0004_orders.sql", "create table orders (id bigint primary key, user_id bigint references users);",
+	"0004_orders.sql", "create table orders (id bigint primary key, user_id bigint references users);\ncreate schema shop;\ngrant all on schema shop to pg_database_owner;",
 	"0005_rows.sql", "copy orders (id, user_id) from stdin;\n1\t1\n2\t\\N\n\\.\ninsert into orders values (3, 3);\n",
 	"0006_mood.sql", "create type mood as enum ('ok');\nalter table users add column mood mood;",
 	"0007_happy.sql", "alter type mood add value 'happy';",
 	"0008_checked.sql", "alter table orders add constraint positive check (id > 0) not valid;",
 	"0009_validated.sql", "alter table orders validate constraint positive;",
-	"0010_anew.sql", "reindex table concurrently users;\nvacuum orders;\ndrop index concurrently if exists users_nowhere_idx;",
+	"0010_anew.sql", "set search_path to shop, public;\nset role pg_database_owner;\ncreate table noted (id int);\ncreate index concurrently noted_id on noted (id);\n" +
+		"create table noted_too (id int);\nreset role;\nset search_path to public;\nreindex table concurrently users;\nvacuum orders;\ndrop index concurrently if exists users_nowhere_idx;",
 	"0011_drop_email.sql", "alter table users drop column email;",
 	"0012_detach.sql", "alter table events detach partition events_25 concurrently;",
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -65,17 +66,37 @@ func TestReadOnlyByDefault(t *testing.T) {
 	require.Len(t, up(t, db.URL+"&default_transaction_read_only=off", files, migrate.Options{}).Applied, 1)
 }
 
-// What is recorded while a contract waits for its lock is seen under it, also where transactions have one snapshot by default.
+// What is recorded while a contract waits for its lock is seen under it, also where transactions have one snapshot.
 func TestIsolationHidesNothingFromTheGate(t *testing.T) {
 	t.Parallel()
-	db := pgtest.Database(t)
-	db.Exec(t, fmt.Sprintf("alter database %s set default_transaction_isolation = 'repeatable read'", db.Name))
+	const drop = "alter table users drop column email;"
+	t.Run("by default", func(t *testing.T) {
+		t.Parallel()
+		db := pgtest.Database(t)
+		db.Exec(t, fmt.Sprintf("alter database %s set default_transaction_isolation = 'repeatable read'", db.Name))
+		heldForWhatComesBack(t, db, drop)
+	})
+	for what, file := range map[string]string{
+		"by the file":           "set transaction isolation level repeatable read;\n" + drop,
+		"in a block of its own": "begin isolation level serializable;\n" + drop + "\ncommit;",
+		"for the session":       "set default_transaction_isolation = 'repeatable read';\n" + drop,
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			heldForWhatComesBack(t, pgtest.Database(t), file)
+		})
+	}
+}
+
+// heldForWhatComesBack has a release come back, which needs what the file drops, while the drop waits for its lock.
+func heldForWhatComesBack(t *testing.T, db *pgtest.DB, drop string) {
+	t.Helper()
 	files := history("0001_users.sql", "create table users (id bigint primary key, email text, name text);")
 	up(t, db.URL, files, migrate.Options{})
 	m := migrator(t, db.URL, files, migrate.Options{})
 	require.NoError(t, m.RegisterRelease(t.Context(), manifest("api", "r1", "select name from users")))
 	require.NoError(t, m.RecordRelease(t.Context(), "api", "r1", gate.LiveNow, ""))
-	files["0002_drop.sql"] = history("x", "alter table users drop column email;")["x"]
+	files["0002_drop.sql"] = history("x", drop)["x"]
 
 	reader, other := db.Conn(t), db.Conn(t)
 	_, err := reader.Exec(t.Context(), "begin; select name from users")
@@ -98,8 +119,12 @@ func TestIsolationHidesNothingFromTheGate(t *testing.T) {
 	})
 	r, err := migrator(t, db.URL, files, migrate.Options{}).Migrate(t.Context())
 	rival.Wait()
-	require.NoError(t, err)
-	require.Len(t, r.Held, 1, "the release that came back needs the column")
+	if asks := (*migrate.FileError)(nil); errors.As(err, &asks) {
+		require.ErrorContains(t, err, "repeatable read transaction")
+	} else {
+		require.NoError(t, err)
+		require.Len(t, r.Held, 1, "the release that came back needs the column")
+	}
 	require.Equal(t, int64(1), pgtest.Value[int64](t, db, "select count(*) from pg_attribute where attrelid = 'users'::regclass and attname = 'email'"))
 }
 
@@ -142,6 +167,60 @@ func TestSearchPathOfTheConnection(t *testing.T) {
 			files := history("0001_a.sql", "create table public.a as "+seen+" as seen;", "0002_b.sql", "create index concurrently a_i on public.a (seen);\ninsert into public.a "+seen+";")
 			up(t, at, files, migrate.Options{})
 			require.Equal(t, want+want, pgtest.Value[string](t, db, "select string_agg(seen, '') from public.a"))
+		})
+	}
+}
+
+// Files of every way of being run may set what they like for their session, a role that has no rights to the ledger included.
+func TestFilesThatSetSomething(t *testing.T) {
+	t.Parallel()
+	const setup = "create table users (id bigint primary key, email text, name text, plan text);\ninsert into users select g, 'e', 'n', null from generate_series(1, 10) g;\n" +
+		"create table events (id bigint, at date) partition by range (at);\ncreate table events_25 partition of events for values from ('2025-01-01') to ('2026-01-01');\ncreate type mood as enum ('sad');"
+	for what, file := range map[string]string{
+		"in a transaction":          "create table made (id int);",
+		"an index":                  "create index concurrently users_name on users (name);",
+		"an index, then more":       "create index concurrently users_name on users (name);\ncreate table made (id int);\nalter table users add column more int;",
+		"a table, then an index":    "create table made (id int);\ncreate index concurrently users_name on users (name);",
+		"vacuum":                    "vacuum users;",
+		"an enum's value":           "alter type mood add value 'glad';",
+		"a contract":                "alter table users drop column email;",
+		"a contract set aside":      "-- pawl:soft-drop 1h\nalter table users drop column email;",
+		"a contract outside of one": "alter table events detach partition events_25 concurrently;",
+		"rows":                      "copy users (id) from stdin;\n11\n12\n\\.",
+		"an assertion":              "-- pawl:assert select count(*) = 10 from users\ncreate table made (id int);",
+		"a backfill":                "-- pawl:backfill table=users key=id\nupdate users set plan = 'free' where plan is null;",
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			for _, set := range []string{"set statement_timeout = '1h';", "set role %s;", "set session authorization %s;", "set search_path to public, pg_temp;", "select set_config('lock_timeout', '1s', false);"} {
+				db := pgtest.Database(t)
+				owner := "role_of_" + db.Name
+				db.Exec(t, fmt.Sprintf("create role %s; grant create on schema public to %[1]s; grant all on database %s to %[1]s", owner, db.Name))
+				files := history("0001_setup.sql", setup)
+				up(t, db.URL, files, migrate.Options{})
+				db.Exec(t, fmt.Sprintf("alter table users owner to %s; alter table events owner to %[1]s; alter table events_25 owner to %[1]s; alter type mood owner to %[1]s", owner))
+				m := migrator(t, db.URL, files, migrate.Options{})
+				require.NoError(t, m.RegisterRelease(t.Context(), manifest("api", "r1", "select name from users")))
+				require.NoError(t, m.RecordRelease(t.Context(), "api", "r1", gate.LiveNow, ""))
+				if strings.Contains(set, "%s") {
+					set = fmt.Sprintf(set, owner)
+				}
+				text := set + "\n" + file
+				if directive, rest, ok := strings.Cut(file, "\n"); ok && strings.HasPrefix(directive, "-- pawl:") {
+					text = directive + "\n" + set + "\n" + rest
+				}
+				files["0002_it.sql"] = history("x", text)["x"]
+				r, err := migrator(t, db.URL, files, migrate.Options{}).Migrate(t.Context())
+				if what == "a backfill" || what == "a contract set aside" {
+					require.Error(t, err, "these are one statement")
+					continue
+				}
+				require.NoError(t, err, text)
+				require.Empty(t, r.Held, text)
+				require.Len(t, append(r.Applied, r.Aside...), 1, text)
+				r = up(t, db.URL, files, migrate.Options{})
+				require.Empty(t, append(r.Applied, r.Aside...), text)
+			}
 		})
 	}
 }

@@ -206,6 +206,11 @@ func (m *Migrator) attempt(ctx context.Context, s *session, g *gatekeeper, step 
 		}
 	}
 	if recheck {
+		if changesSession(f) {
+			if _, err := s.conn.Exec(ctx, ownRights); err != nil {
+				return decision, err
+			}
+		}
 		var err error
 		if decision, err = g.again(ctx, step, began); err != nil {
 			return decision, err
@@ -391,7 +396,7 @@ func (s *session) assert(ctx context.Context, f *phases.File, d phases.Directive
 	return nil
 }
 
-// record gives the statement that writes the ledger row of a step.
+// record gives what writes the ledger row of a step, to stand behind other statements.
 func (m *Migrator) record(s *session, step Step) string {
 	return fmt.Sprintf("%s%s; select pawl.record_applied(%s, %s, %s, %s, %t, %s, %d, 'migrate')", beforeRecord(step.Migration.File()), recordTaken(step),
 		literal(string(step.Migration.Version)), literal(step.Migration.Name), literal(step.Migration.Sum),
@@ -422,10 +427,11 @@ func (m *Migrator) recordDecision(step Step, d gate.Decision) string {
 		literal(string(encodeEvidence(d, step.restore))), literal(m.opts.PawlVersion))
 }
 
-// beforeRecord gives back the rights that the ledger row needs, where a file has changed its role.
+// beforeRecord gives back the rights that the ledger row needs, where a file has changed its role; what comes before it is ended by its
+// semicolon.
 func beforeRecord(f *phases.File) string {
 	if changesSession(f) {
-		return "reset session authorization; reset role"
+		return "; " + ownRights
 	}
 	return ""
 }
@@ -460,7 +466,7 @@ var sessionWords = [...]struct {
 func leftBehind(f *phases.File) string {
 	var clean []string
 	if changesSession(f) {
-		clean = append(clean, "reset session authorization; reset role; reset all")
+		clean = append(clean, ownRights+"; reset all")
 	}
 	for _, w := range sessionWords {
 		if w.word().MatchString(f.Text) {

@@ -196,11 +196,19 @@ func (g *gatekeeper) lookInside(ctx context.Context, step Step, bound time.Durat
 		return gate.Decision{}, err
 	}
 	const newest = `
-select (select coalesce(max(id), 0) from pawl.release_event), (select coalesce(max(id), 0) from pawl.acknowledgement), clock_timestamp()`
+select (select coalesce(max(id), 0) from pawl.release_event), (select coalesce(max(id), 0) from pawl.acknowledgement), clock_timestamp(),
+       current_setting('transaction_isolation')`
 	var event, ack int64
 	var now time.Time
-	if err := g.s.conn.QueryRow(ctx, newest).Scan(&event, &ack, &now); err != nil {
+	var isolation string
+	if err := g.s.conn.QueryRow(ctx, newest).Scan(&event, &ack, &now, &isolation); err != nil {
 		return gate.Decision{}, err
+	}
+	if isolation != "read committed" {
+		return gate.Decision{}, &FileError{
+			Path: step.Migration.Path, Message: "this contract runs in a " + isolation + " transaction, in which the gate cannot see what was recorded while it waited for its locks",
+			Hint: "take out what sets the isolation; a statement that needs it goes into a file of its own",
+		}
 	}
 	expired := slices.ContainsFunc(step.Decision.Acknowledged(), func(a gate.Acknowledgement) bool { return !now.Before(a.Until) })
 	if event == g.snapshot.LastEvent && ack == g.snapshot.LastAcknowledgement && !expired && !g.moved {

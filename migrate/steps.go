@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/bitvault/pawl/phases"
 	"github.com/bitvault/pawl/phases/gate"
 	"github.com/bitvault/pawl/phases/parse"
 )
@@ -28,7 +31,16 @@ func (m *Migrator) applySteps(ctx context.Context, s *session, g *gatekeeper, st
 	}
 	several := len(step.Assessment.Statements) > 1
 	for i, st := range step.Assessment.Statements {
-		if st.Statement.Control != "" || i < j.done {
+		switch {
+		case st.Statement.Control != "":
+			continue
+		case i < j.done:
+			// What an earlier run set for its session is gone with it, and the rest of the file counts on it.
+			if setsSession(st.Statement) {
+				if _, err := s.conn.Exec(ctx, st.Statement.Text); err != nil {
+					return allowed, m.stepError(ctx, s, step, i, err)
+				}
+			}
 			continue
 		}
 		if err := m.runStep(ctx, s, step, i, j.doubt && i == j.done); err != nil {
@@ -173,6 +185,11 @@ delete from pawl.migration m where m.version = $1 and m.state = 'running' and no
     where e.kind = 'step' and e.version = $1 and e.at >= m.started_at and e.detail ->> 'checksum' = $3)`
 	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
+	if changesSession(step.Migration.File()) {
+		if _, err := s.conn.Exec(clean, ownRights); err != nil {
+			return classify(clean, "take back the session's own rights", err)
+		}
+	}
 	_, err := s.conn.Exec(clean, query, string(step.Migration.Version), index, step.Migration.Sum, code, m.opts.PawlVersion)
 	return classify(clean, "record that a statement of "+step.Migration.Name+" failed", err)
 }
@@ -183,8 +200,39 @@ func (m *Migrator) journal(ctx context.Context, s *session, step Step, index int
 }
 
 func (m *Migrator) journalText(step Step, index int) string {
-	return fmt.Sprintf("insert into pawl.event (kind, version, detail, pawl_version) values ('step', %s, jsonb_build_object('index', %d, 'checksum', %s), %s)",
+	text := fmt.Sprintf("insert into pawl.event (kind, version, detail, pawl_version) values ('step', %s, jsonb_build_object('index', %d, 'checksum', %s), %s)",
 		literal(string(step.Migration.Version)), index, literal(step.Migration.Sum), literal(m.opts.PawlVersion))
+	if changesSession(step.Migration.File()) {
+		return keepRights + "; " + ownRights + "; " + text + "; " + giveRightsBack
+	}
+	return text
+}
+
+// A file may take another role for its statements, which has no rights to the ledger: the session's own rights come back for the
+// journal, and then the role's again. The three are statements for one transaction.
+const (
+	keepRights = `select pg_catalog.set_config('pawl.role', pg_catalog.current_setting('role'), true),
+    pg_catalog.set_config('pawl.session', pg_catalog.current_setting('session_authorization'), true)`
+	ownRights      = "reset session authorization; reset role"
+	giveRightsBack = `select pg_catalog.set_config('session_authorization', pg_catalog.current_setting('pawl.session'), false);
+select pg_catalog.set_config('role', pg_catalog.current_setting('pawl.role'), false)`
+)
+
+// setsSession reports whether a statement sets something for the session and does nothing else.
+func setsSession(s *phases.Statement) bool {
+	words := strings.Fields(strings.ToLower(s.Text))
+	if len(words) < 2 {
+		return false
+	}
+	switch words[0] {
+	case "set":
+		return !slices.Contains([]string{"local", "transaction", "constraints"}, words[1])
+	case "reset":
+		return true
+	case "select":
+		return strings.HasPrefix(words[1], "set_config(") || strings.HasPrefix(words[1], "pg_catalog.set_config(")
+	}
+	return false
 }
 
 // runStatement runs one statement of a non-transactional file, or finds that it was run. Doubt is true where an

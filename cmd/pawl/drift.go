@@ -59,7 +59,7 @@ func (a *app) showDrift(ctx context.Context, m *migrate.Migrator, where string) 
 		if len(d.Differences) == 0 {
 			fmt.Fprintln(a.stdout, "no drift")
 		} else {
-			fmt.Fprintf(a.stdout, "%d differences: + is in the database alone, - is what it lacks\n", len(d.Differences))
+			fmt.Fprintf(a.stdout, "differences: %d (+ is in the database alone, - is what it lacks)\n", len(d.Differences))
 		}
 	}
 	if len(d.Differences) > 0 {
