@@ -122,7 +122,7 @@ func sortStatementError(ctx context.Context, m *Migration, err error) error {
 	}
 	var s *StatementError
 	if errors.As(err, &s) {
-		s.Version = m.Version
+		s.Version, s.Name, s.Sum = m.Version, m.Name, m.Sum
 	}
 	return err
 }

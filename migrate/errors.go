@@ -45,13 +45,41 @@ func (e *FileError) Excerpt() string { return excerpt(e.Source, e.Span.Start) }
 // StatementError is a statement that PostgreSQL refused. The transaction it was in is rolled back.
 type StatementError struct {
 	Version Version
-	Path    string
+	// Name and Sum are the migration's, as it was when it failed.
+	Name, Sum string
+	Path      string
 	// At is where PostgreSQL points to, or where the statement begins; Line 0 where neither is known.
 	At     phases.Position
 	Source string
 	// Statement is the text of the statement that failed; empty where it could not be told.
 	Statement string
-	Err       error
+	// Alone is true where the statements of the file do not run in one transaction; Done counts those before this one, which are done and
+	// stay so.
+	Alone bool
+	Done  int
+	Err   error
+}
+
+// Aftermath says what there is of the file now, and how to go on.
+func (e *StatementError) Aftermath() string {
+	if !e.Alone {
+		return "the transaction is rolled back; nothing of this file is applied"
+	}
+	rest := ""
+	if endsItself(e.Statement) {
+		rest = "; what this one committed by itself stays, so it has to bear being run again"
+	}
+	if e.Done == 0 {
+		return "nothing of this file is recorded as done: correct it and run pawl again" + rest
+	}
+	return fmt.Sprintf("of this file the first %s %s done: correct this one, change nothing before it, and run pawl again, which goes on here%s",
+		counted(e.Done, "statement"), isOrAre(e.Done), rest)
+}
+
+// endsItself reports whether a statement may commit by itself in its middle.
+func endsItself(text string) bool {
+	words := strings.Fields(strings.ToLower(text))
+	return len(words) > 0 && (words[0] == "call" || words[0] == "do")
 }
 
 func (e *StatementError) Error() string {

@@ -77,6 +77,15 @@ type Ledger struct {
 	// Bare are the schemas in which there was nothing at all when the first installation began, and that had been there before.
 	Bare    []string
 	Entries map[Version]Entry
+	// stopped are the running entries of which a statement was refused by PostgreSQL, with how far they came.
+	stopped map[Version]stopped
+}
+
+// stopped is how far a file of steps came before PostgreSQL refused a statement of it.
+type stopped struct {
+	// done counts its statements that are done, text is their checksum.
+	done int
+	text string
 }
 
 // readLedger gives a row for each migration, or one with an empty version where there is none. What pawl.meta says is in the first.
@@ -128,6 +137,9 @@ func (s *session) ledger(ctx context.Context) (*Ledger, error) {
 	if err := rows.Err(); err != nil {
 		return nil, classify(ctx, "read the ledger", err)
 	}
+	if err := s.whereStopped(ctx, l); err != nil {
+		return nil, err
+	}
 	if l.MinReader > migrations.Newest {
 		return nil, &IntegrityError{
 			Message: fmt.Sprintf("this database's ledger needs a newer pawl: it asks for one that knows ledger version %d, and this one knows %d", l.MinReader, migrations.Newest),
@@ -135,6 +147,33 @@ func (s *session) ledger(ctx context.Context) (*Ledger, error) {
 		}
 	}
 	return l, nil
+}
+
+// whereStopped reads how far the running entries came whose last statement was refused.
+func (s *session) whereStopped(ctx context.Context, l *Ledger) error {
+	for v, e := range l.Entries {
+		if e.State != StateRunning {
+			continue
+		}
+		const query = `
+select coalesce((array_agg(e.kind order by e.id desc))[1], '') in ('step_failed', 'amended'),
+       coalesce(max((e.detail ->> 'index')::int) filter (where e.kind in ('step', 'amended')) + 1, 0),
+       coalesce((array_agg(e.detail ->> 'text' order by e.id desc) filter (where e.kind in ('step', 'amended')))[1], '')
+from pawl.event e join pawl.migration m using (version)
+where e.kind in ('step', 'step_failed', 'resumed', 'amended') and e.version = $1 and e.at >= m.started_at and e.detail ->> 'checksum' = $2`
+		var refused bool
+		var at stopped
+		if err := s.conn.QueryRow(ctx, query, string(v), e.Sum).Scan(&refused, &at.done, &at.text); err != nil {
+			return classify(ctx, "read the journal", err)
+		}
+		if refused && at.text != "" {
+			if l.stopped == nil {
+				l.stopped = map[Version]stopped{}
+			}
+			l.stopped[v] = at
+		}
+	}
+	return nil
 }
 
 // upgradeLedger brings pawl's own tables up to date and stamps the environment at first use. The caller holds the lock.

@@ -66,6 +66,15 @@ func (m *Migration) File() *phases.File {
 	return m.file
 }
 
+// sumUntil gives the checksum of the first statements of the file.
+func (m *Migration) sumUntil(count int) string {
+	var text strings.Builder
+	for _, s := range m.File().Statements[:count] {
+		text.WriteString(strings.TrimSpace(s.Text) + ";\n")
+	}
+	return Checksum([]byte(text.String()))
+}
+
 // back gives the text that undoes the migration: that of its own file, or the part of this one that leads back.
 func (m *Migration) back() []byte {
 	if m.Down != nil {

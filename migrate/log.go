@@ -128,9 +128,13 @@ func (m *Migrator) audit(ctx context.Context, s *session, command string, err er
 		statement *StatementError
 	)
 	kind, version := "refused", Version("")
+	about := map[string]string{"command": command, "message": err.Error()}
 	switch {
 	case errors.As(err, &statement):
 		kind, version = "failed", statement.Version
+		if statement.Sum != "" {
+			about["name"], about["checksum"] = statement.Name, statement.Sum
+		}
 	case errors.As(err, &integrity):
 		version = integrity.Version
 	case errors.As(err, &refused):
@@ -139,7 +143,7 @@ func (m *Migrator) audit(ctx context.Context, s *session, command string, err er
 	default:
 		return err
 	}
-	detail, encodeErr := json.Marshal(map[string]string{"command": command, "message": err.Error()})
+	detail, encodeErr := json.Marshal(about)
 	if encodeErr != nil {
 		return errors.Join(err, encodeErr)
 	}

@@ -19,6 +19,9 @@ type Step struct {
 	Transactional bool
 	// Resume is true for a non-transactional migration that an earlier run began and did not record as done.
 	Resume bool
+	// Amends is the checksum of the text that the earlier run began, where a statement of it was refused and the file was corrected
+	// since behind those that are done; empty otherwise.
+	Amends string
 	// keep is how long what the file drops is set aside first; 0 for a plain drop. Aside is what was set aside and is
 	// dropped for good by this step; nil for others.
 	keep  time.Duration
@@ -167,6 +170,26 @@ type todo struct {
 	bare []string
 }
 
+// amendedBy reports whether a file differs from the text that was begun only behind the statements that are done.
+func (l *Ledger) amendedBy(m *Migration) bool {
+	at, ok := l.stopped[m.Version]
+	return ok && len(m.File().Statements) >= at.done && m.sumUntil(at.done) == at.text
+}
+
+func counted(n int, what string) string {
+	if n == 1 {
+		return what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+func isOrAre(n int) string {
+	if n == 1 {
+		return "is"
+	}
+	return "are"
+}
+
 func compare(files []*Migration, l *Ledger) (*todo, error) {
 	t := &todo{}
 	seen := map[Version]bool{}
@@ -179,13 +202,18 @@ func compare(files []*Migration, l *Ledger) (*todo, error) {
 		if !ok && m.Checkpoint && len(l.Entries) > 0 {
 			continue
 		}
-		if ok && e.State == StateRunning && e.Sum != m.Sum {
-			return nil, &IntegrityError{
+		if ok && e.State == StateRunning && e.Sum != m.Sum && !l.amendedBy(m) {
+			fault := &IntegrityError{
 				Version: m.Version, Path: m.Path,
 				Message: fmt.Sprintf("version %s was begun on %s from another text, and its end was not seen: the ledger has checksum %s, the file has %s",
 					m.Label, e.StartedAt.UTC().Format("2006-01-02 15:04 MST"), short(e.Sum), short(m.Sum)),
 				Hint: fmt.Sprintf("restore the file as it was and run pawl again, which looks the outcome up; or look yourself and say what is true: `pawl resolve %s --applied|--not-applied --reason …`", m.Label),
 			}
+			if at, ok := l.stopped[m.Version]; ok {
+				fault.Message = fmt.Sprintf("the first %s of version %s %s done, and changed in the file since", counted(at.done, "statement"), m.Label, isOrAre(at.done))
+				fault.Hint = fmt.Sprintf("restore them as they were; what stands behind them may be corrected. Or look at the database and say what is true: `pawl resolve %s --applied|--not-applied --reason …`", m.Label)
+			}
+			return nil, fault
 		}
 		if !ok || e.State != StateApplied {
 			t.pending = append(t.pending, m)
@@ -316,9 +344,12 @@ func (t *todo) plan(l *Ledger, order OutOfOrder, lane Lane, version int, live *p
 			held[m.Version] = touch
 			continue
 		}
-		step := Step{
-			Migration: m, Assessment: a, Phase: a.Phase, Transactional: a.Transactional,
-			Resume: l.Entries[m.Version].State == StateRunning,
+		step := Step{Migration: m, Assessment: a, Phase: a.Phase, Transactional: a.Transactional}
+		if begun := l.Entries[m.Version]; begun.State == StateRunning {
+			step.Resume, step.Transactional = true, false
+			if begun.Sum != m.Sum {
+				step.Amends = begun.Sum
+			}
 		}
 		d := decide(m, a)
 		if !d.Allowed {

@@ -40,6 +40,12 @@ func (r *repairer) steps(ctx context.Context) error {
 		case file == nil:
 			f.What += "; there is no file of it here"
 			f.Do = "use the directory of the release that began it; " + f.Do
+		case file.Sum != e.Sum && r.l.amendedBy(file):
+			f.Path = file.Path
+			at := r.l.stopped[v]
+			f.What = fmt.Sprintf("%s was begun on %s, and PostgreSQL refused a statement behind the first %s; the file was corrected since", e.Name, e.StartedAt.UTC().Format("2006-01-02 15:04 MST"), counted(at.done, "statement"))
+			f.Do = "run `pawl migrate`: it goes on behind what is done"
+			file = nil
 		case file.Sum != e.Sum:
 			f.Path = file.Path
 			old, err := r.textOf(ctx, file, e.Sum)
@@ -169,10 +175,10 @@ func (r *repairer) remember(file *Migration) {
 // journaled reads how far the ledger knows a file to be done.
 func (r *repairer) journaled(ctx context.Context, file *Migration) (journaled, error) {
 	const query = `
-select coalesce(max((e.detail ->> 'index')::int) filter (where e.kind = 'step') + 1, 0),
-       coalesce((array_agg(e.kind order by e.id desc))[1], '') <> 'step_failed'
+select coalesce(max((e.detail ->> 'index')::int) filter (where e.kind in ('step', 'amended')) + 1, 0),
+       coalesce((array_agg(e.kind order by e.id desc))[1], '') not in ('step_failed', 'amended')
 from pawl.event e join pawl.migration m using (version)
-where e.kind in ('step', 'step_failed', 'resumed') and e.version = $1 and e.at >= m.started_at and e.detail ->> 'checksum' = $2`
+where e.kind in ('step', 'step_failed', 'resumed', 'amended') and e.version = $1 and e.at >= m.started_at and e.detail ->> 'checksum' = $2`
 	var j journaled
 	err := r.s.conn.QueryRow(ctx, query, string(file.Version), file.Sum).Scan(&j.done, &j.doubt)
 	return j, classify(ctx, "read the journal", err)

@@ -148,12 +148,17 @@ type journaled struct {
 func (m *Migrator) begin(ctx context.Context, s *session, step Step) (journaled, error) {
 	var j journaled
 	if step.Resume {
+		if step.Amends != "" {
+			if err := m.amend(ctx, s, step); err != nil {
+				return j, err
+			}
+		}
 		const query = `
 with before as (
-    select coalesce(max((e.detail ->> 'index')::int) filter (where e.kind = 'step') + 1, 0) as done,
-           coalesce((array_agg(e.kind order by e.id desc))[1], '') <> 'step_failed' as doubt
+    select coalesce(max((e.detail ->> 'index')::int) filter (where e.kind in ('step', 'amended')) + 1, 0) as done,
+           coalesce((array_agg(e.kind order by e.id desc))[1], '') not in ('step_failed', 'amended') as doubt
     from pawl.event e join pawl.migration m using (version)
-    where e.kind in ('step', 'step_failed', 'resumed') and e.version = $1 and e.at >= m.started_at and e.detail ->> 'checksum' = $2
+    where e.kind in ('step', 'step_failed', 'resumed', 'amended') and e.version = $1 and e.at >= m.started_at and e.detail ->> 'checksum' = $2
 ), logged as (
     insert into pawl.event (kind, version, detail, pawl_version)
     select 'resumed', $1, jsonb_build_object('index', done, 'checksum', $2::text), $3 from before
@@ -170,6 +175,24 @@ on conflict (version) do update set name = excluded.name, checksum = excluded.ch
 	_, err := s.conn.Exec(ctx, query, string(step.Migration.Version), step.Migration.Name, step.Migration.Sum,
 		phaseOf(step.Assessment).String(), m.opts.PawlVersion)
 	return j, classify(ctx, "record the beginning of "+step.Migration.Name, err)
+}
+
+// amend has the running row stand for the corrected text: what is done of the old one is done of this one.
+func (m *Migrator) amend(ctx context.Context, s *session, step Step) error {
+	const query = `
+with amended as (
+    update pawl.migration set checksum = $3, name = $4, phase = $5, pawl_version = $6 where version = $1 and state = 'running' and checksum = $2
+    returning started_at
+)
+insert into pawl.event (kind, version, detail, pawl_version)
+select 'amended', $1, (select e.detail from pawl.event e where e.kind in ('step', 'amended') and e.version = $1 and e.at >= a.started_at
+    and e.detail ->> 'checksum' = $2 order by e.id desc limit 1) || jsonb_build_object('checksum', $3::text, 'was', $2::text), $6
+from amended a`
+	tag, err := s.conn.Exec(ctx, query, string(step.Migration.Version), step.Amends, step.Migration.Sum, step.Migration.Name, phaseOf(step.Assessment).String(), m.opts.PawlVersion)
+	if err == nil && tag.RowsAffected() != 1 {
+		return &IntegrityError{Version: step.Migration.Version, Path: step.Migration.Path, Message: "its running row has changed since the plan was made", Hint: "run pawl again"}
+	}
+	return classify(ctx, "record that "+step.Migration.Name+" was corrected", err)
 }
 
 // failed records that PostgreSQL refused a statement, so that no later run takes it for one in doubt. Where nothing of
@@ -200,8 +223,8 @@ func (m *Migrator) journal(ctx context.Context, s *session, step Step, index int
 }
 
 func (m *Migrator) journalText(step Step, index int) string {
-	text := fmt.Sprintf("insert into pawl.event (kind, version, detail, pawl_version) values ('step', %s, jsonb_build_object('index', %d, 'checksum', %s), %s)",
-		literal(string(step.Migration.Version)), index, literal(step.Migration.Sum), literal(m.opts.PawlVersion))
+	text := fmt.Sprintf("insert into pawl.event (kind, version, detail, pawl_version) values ('step', %s, jsonb_build_object('index', %d, 'checksum', %s, 'text', %s), %s)",
+		literal(string(step.Migration.Version)), index, literal(step.Migration.Sum), literal(step.Migration.sumUntil(index+1)), literal(m.opts.PawlVersion))
 	if changesSession(step.Migration.File()) {
 		return keepRights + "; " + ownRights + "; " + text + "; " + giveRightsBack
 	}
@@ -296,6 +319,10 @@ func (m *Migrator) stepError(ctx context.Context, s *session, step Step, index i
 	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
+	}
+	var refused *StatementError
+	if errors.As(err, &refused) {
+		refused.Alone, refused.Done = true, index
 	}
 	var known interface{ pawlError() }
 	if errors.As(err, &known) {

@@ -125,7 +125,7 @@ func details(err error) []string {
 	case errors.As(err, &statement):
 		add(statement.Excerpt())
 		add(statement.Hint())
-		add("the transaction is rolled back; nothing of this file is applied")
+		add(statement.Aftermath())
 	case errors.As(err, &file):
 		add(file.Excerpt())
 		add(file.Hint)
