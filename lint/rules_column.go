@@ -183,6 +183,12 @@ var columnRules = []Rule{
 		Help:    "Add a second column with the new expression kept by a trigger, fill it in batches, and move over; a VIRTUAL column (PostgreSQL 18) needs none of it.",
 	},
 	{
+		Name: "json-column", Severity: Warning, Kinds: kinds("add_column", "add_column_default"), When: func(o *Op) bool { return o.Existing() && o.Column.Type.Name == "json" },
+		Summary: "a json column added to a table that is queried",
+		Message: "json has no equality: deployed queries that compare whole rows of {table}, SELECT DISTINCT *, UNION and GROUP BY all columns, fail once {column} is there",
+		Help:    "Use jsonb.",
+	},
+	{
 		Name: "changed-star", Severity: Off, Kinds: kinds("add_column", "add_column_default", "add_column_virtual"), When: existing,
 		Summary: "a new column, which cached SELECT * plans trip over",
 		Message: "the result of SELECT * FROM {table} changes: a prepared statement of it fails with 0A000, \"cached plan must not change result type\", and INSERT without a column list reaches further",

@@ -9,6 +9,9 @@ import (
 
 const thenValidate = "Add it as NOT VALID, and in the next file `ALTER TABLE {table} VALIDATE CONSTRAINT {constraint}`, which lets reads and writes go on."
 
+// bindingKinds are rules about the data that bind new rows from here on.
+var bindingKinds = kinds("add_check_not_valid", "add_foreign_key_not_valid", "add_not_null_not_valid", "add_domain_check_not_valid", "create_unique_index_concurrently", "set_not_null_proven")
+
 var constraintRules = []Rule{
 	{
 		Name: "blocking-foreign-key", Severity: Error, Kinds: kinds("add_foreign_key"), When: func(o *Op) bool { return o.Existing() && o.Blocks() && o.Effect.Scan },
@@ -107,14 +110,15 @@ var constraintRules = []Rule{
 		Help: "Leave CASCADE out and drop each dependent object by its name: PostgreSQL lists those that are missing.",
 	},
 	{
-		Name: "renamed-constraint", Severity: Warning, Kinds: kinds("rename_unique_constraint"), Contract: true, When: exposed,
+		Name: "renamed-constraint", Severity: Warning, Kinds: kinds("rename_unique_constraint", "rename_index"), Contract: true,
+		When:    func(o *Op) bool { return exposed(o) || o.Kind == "rename_index" && o.Existing() && o.ofConstraint() },
 		Summary: "a unique constraint renamed",
 		Message: "ON CONFLICT ON CONSTRAINT {name} fails once it is named {to}",
 		Help:    "Name the columns in ON CONFLICT instead of the constraint first; then rename.",
 	},
 	{
 		Name: "binding-constraint", Severity: Off, Contract: true,
-		Kinds: kinds("add_check_not_valid", "add_foreign_key_not_valid", "add_not_null_not_valid", "add_domain_check_not_valid", "create_unique_index_concurrently", "set_not_null_proven"),
+		Kinds: bindingKinds,
 		When:  exposed, Summary: "a rule that binds the writes of deployed code at once",
 		Message: "from here on PostgreSQL refuses writes to {table} that deployed code may still send, NOT VALID or not",
 		Help:    "Let every release keep to the rule first, and say `-- pawl:phase contract` in the file, so that the gate asks which of them write {table}.",

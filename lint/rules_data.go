@@ -24,9 +24,11 @@ var dataRules = []Rule{
 		Help: "Put it into a file of its own with `-- pawl:backfill table={table} batch=1000` and a WHERE that finds the rows still to do; pawl runs it in batches, and goes on where it stopped.",
 	},
 	{
-		Name: "unbatched-write", Severity: Warning, Kinds: kinds("update", "delete", "merge"),
-		When:    func(o *Op) bool { return o.Existing() && !o.unfiltered() && !o.isBackfill() && !o.bounded() },
-		Summary: "UPDATE, DELETE or MERGE of any number of rows",
+		Name: "unbatched-write", Severity: Warning, Kinds: kinds("update", "delete", "merge", "upsert_select"),
+		When: func(o *Op) bool {
+			return o.Existing() && o.updates() && !o.unfiltered() && !o.isBackfill() && !o.bounded()
+		},
+		Summary: "UPDATE, DELETE, MERGE or upsert of any number of rows",
 		Message: "nothing bounds how many rows of {table} this changes in one transaction: all of them stay locked until it ends",
 		Help:    "Put it into a file of its own with `-- pawl:backfill table={table} batch=1000`; if there are few, allow it and say how many.",
 	},
@@ -80,6 +82,12 @@ func (o *Op) isBackfill() bool {
 }
 
 var limited = pattern.Lazy(`(?is)\blimit\s+\d+\b`)
+
+// updates reports whether the statement may change rows that are there: of the INSERTs those with ON CONFLICT DO UPDATE do, where a table
+// feeds them.
+func (o *Op) updates() bool {
+	return o.Kind != "upsert_select" || len(o.Query.Reads) > 0 && slices.ContainsFunc(o.Query.Writes, func(w phases.Write) bool { return w.Conflict })
+}
 
 // bounded reports whether the statement says itself how many rows it changes at most: by a LIMIT, or a range of a key.
 func (o *Op) bounded() bool {

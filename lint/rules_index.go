@@ -71,6 +71,16 @@ var indexRules = []Rule{
 		Help: "Index what does not depend on the clock, the time zone or a setting: `(at AT TIME ZONE 'UTC')::date` instead of `at::date`.",
 	},
 	{
+		Name: "unfit-index", Severity: Error,
+		Kinds:   kinds("add_unique_using_index", "add_unique_using_index_deferrable", "add_primary_key_using_index", "add_primary_key_using_index_nullable", "replica_identity", "replica_identity_kept"),
+		When:    func(o *Op) bool { return o.unfit() != "" },
+		Summary: "USING INDEX with an index that cannot serve for it",
+		Say: func(o *Op) string {
+			return "PostgreSQL refuses this: the index " + o.using() + " " + o.unfit()
+		},
+		Help: "Build the index that is needed first: CREATE UNIQUE INDEX CONCURRENTLY, over plain columns and without WHERE.",
+	},
+	{
 		Name: "blocking-reindex", Severity: Error,
 		Kinds:   kinds("reindex_index", "reindex_index_partitioned", "reindex_table", "reindex_table_partitioned", "reindex_schema", "reindex_database", "reindex_system"),
 		When:    existing,
@@ -162,6 +172,53 @@ func (o *Op) mutableIndex() string {
 	return ""
 }
 
+// refusedBound says why the bound of a new partition cannot be had; empty where it can.
+func (o *Op) refusedBound() string {
+	parent, bound := o.On, o.Bound
+	if t := o.AssessedOperation.Table; t != nil {
+		parent, bound = t.PartitionOf, t.Bound
+	}
+	return o.File.Catalog.Relation(parent).RefusedBound(bound)
+}
+
+// using names the index that the statement puts to use; empty for none.
+func (o *Op) using() string {
+	switch {
+	case o.Constraint != nil:
+		return o.Constraint.Index
+	case o.Text == "i" && len(o.Names) > 0:
+		return o.Names[0]
+	}
+	return ""
+}
+
+// unfit says why the index cannot become a constraint (parse_utilcmd.c, transformIndexConstraint) or a
+// replica identity (tablecmds.c, ATExecReplicaIdentity); empty where it can, or is not known.
+func (o *Op) unfit() string {
+	list := o.Relation().Indexes()
+	at := slices.IndexFunc(list, func(i phases.IndexInfo) bool { return i.Name == o.using() })
+	if o.using() == "" || at < 0 {
+		return ""
+	}
+	i := list[at]
+	switch {
+	case !i.Unique:
+		return "is not unique"
+	case i.Where != nil:
+		return "is partial"
+	case len(i.Expressions) > 0:
+		return "holds expressions"
+	case o.Constraint != nil:
+		return ""
+	}
+	for _, name := range i.Columns {
+		if k, ok := o.Relation().Column(name); ok && !k.NotNull {
+			return "has the column " + name + ", which may be NULL"
+		}
+	}
+	return ""
+}
+
 // coveredBy names an index of the same method whose first columns are those of the new one; empty for none.
 func (o *Op) coveredBy() string {
 	def := o.Index
@@ -200,6 +257,14 @@ var partitionRules = []Rule{
 		Summary: "DETACH PARTITION without CONCURRENTLY",
 		Message: "DETACH PARTITION {cost}",
 		Help:    "Write DETACH PARTITION … CONCURRENTLY, in a file of its own; it needs a table without a default partition.", Fix: fixDetach,
+	},
+	{
+		Name: "refused-bound", Severity: Error,
+		Kinds:   kinds("attach_partition", "attach_partition_proven", "attach_partition_new", "attach_partition_default_scan", "create_partition", "create_partition_default_scan"),
+		When:    func(o *Op) bool { return o.refusedBound() != "" },
+		Summary: "a partition whose bound PostgreSQL refuses",
+		Say:     func(o *Op) string { return "PostgreSQL refuses this: " + o.refusedBound() },
+		Help:    "Look at the bounds that are taken: `\\d+ {table}`.",
 	},
 	{
 		Name: "detach-beside-default", Severity: Error, Kinds: kinds("detach_partition_concurrently"), When: func(o *Op) bool { return o.Relation().DefaultPartition().Exists() },

@@ -73,13 +73,16 @@ func mixed(f *File) {
 	for i := range f.Assessment.Statements {
 		for j := range f.Assessment.Statements[i].Operations {
 			op := &f.Assessment.Statements[i].Operations[j]
-			if takesSurely(op) {
+			if takesSurely(op) && (f.gated() || !slices.Contains(bindingKinds, op.Kind)) {
 				f.Report(i, f.File.Statements[i].Span, phases.Contract, "this takes something from deployed code, and other statements of the file add something: the gate holds the whole file for it", "", f.splitPhases()...)
 				return
 			}
 		}
 	}
 }
+
+// gated reports whether pawl runs the file, so that its gate asks who breaks a new rule about the data.
+func (f *File) gated() bool { return f.Options.Transactions == ByFile || f.managed() }
 
 // unreadable reports whether a part of the file cannot be parsed: what it would do is not known, and is told already.
 func (f *File) unreadable() bool {

@@ -41,10 +41,16 @@ var routineRules = []Rule{
 		Help:    "Give the new function another name, or give none of its parameters a default.",
 	},
 	{
-		Name: "changed-function-rights", Severity: Warning, Kinds: kinds("set_security_invoker", "set_function_setting"), Contract: true, When: exposed,
-		Summary: "a function that runs with other rights or settings",
-		Message: "{object} runs with other rights or settings from here on: what it could read or find before it may miss",
-		Help:    "Grant the callers what the body needs first; qualify the names in the body.",
+		Name: "changed-function-rights", Severity: Warning, Kinds: kinds("set_security_invoker", "set_function_setting", "alter_function"), Contract: true,
+		When:    func(o *Op) bool { return exposed(o) || o.changedProperty() != "" },
+		Summary: "a function that runs with other rights, settings or promises",
+		Say: func(o *Op) string {
+			if text := o.changedProperty(); text != "" {
+				return o.expand("{object} " + text)
+			}
+			return o.expand("{object} runs with other rights or settings from here on: what it could read or find before it may miss")
+		},
+		Help: "Grant the callers what the body needs first; qualify the names in the body.",
 	},
 	{
 		Name: "changed-view-options", Severity: Error, Kinds: kinds("set_view_options"), Contract: true, When: exposed,
@@ -106,6 +112,47 @@ var routineRules = []Rule{
 
 func (o *Op) onView() bool { return o.Relation().Object().Kind == phases.View }
 
+// outputs are the columns that the query of a view gives, with those of a star in its place where the relation is known.
+func (o *Op) outputs() []phases.Output {
+	var out []phases.Output
+	for _, one := range o.Query.Outputs {
+		columns, complete := o.File.Catalog.Relation(one.Column).Columns()
+		if !one.Star || one.Column.Relation == "" || !complete {
+			out = append(out, one)
+			continue
+		}
+		for _, k := range columns {
+			column := one.Column
+			column.Column = k.Name
+			out = append(out, phases.Output{Name: k.Name, Column: column})
+		}
+	}
+	return out
+}
+
+// changedProperty says what ALTER FUNCTION changes for callers: its rights, what it does with NULL, or when the planner may skip or repeat
+// a call. Empty for nothing, and for a function that the catalog does not know alone by its name.
+func (o *Op) changedProperty() string {
+	if o.Kind != "alter_function" || !o.Existing() || o.Function == nil {
+		return ""
+	}
+	list, _ := o.File.Catalog.Functions(o.On)
+	if len(list) != 1 {
+		return ""
+	}
+	for _, name := range o.Names {
+		switch {
+		case name == "security" && o.Function.SecurityDefiner && !list[0].SecurityDefiner:
+			return "runs with the rights of its owner from here on, whoever calls it"
+		case name == "strict" && o.Function.Strict && !list[0].Strict:
+			return "gives NULL from here on, without running, when an argument is NULL"
+		case name == "volatility" && o.Function.Volatility != list[0].Volatility:
+			return "is called at other times from here on: the planner folds, repeats or keeps calls by its volatility, and uses an index on it or not"
+		}
+	}
+	return ""
+}
+
 // refusedView says what PostgreSQL refuses about a replaced view (view.c, checkViewColumns); empty for nothing.
 func (o *Op) refusedView() string {
 	r := o.Relation()
@@ -113,11 +160,12 @@ func (o *Op) refusedView() string {
 	if !complete || o.Query == nil {
 		return ""
 	}
+	outputs := o.outputs()
 	for i, k := range columns {
-		if i >= len(o.Query.Outputs) {
+		if i >= len(outputs) {
 			return "cannot drop column " + k.Name
 		}
-		out := o.Query.Outputs[i]
+		out := outputs[i]
 		if out.Star {
 			return ""
 		}

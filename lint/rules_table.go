@@ -63,11 +63,15 @@ var tableRules = []Rule{
 		Help: "Make a new table that is as it should be, copy the rows in batches, and move the code over.",
 	},
 	{
-		Name: "moved-tablespace", Severity: Error, Kinds: kinds("set_tablespace", "set_tablespace_all"), When: existing,
+		Name: "moved-tablespace", Severity: Error, Kinds: kinds("set_tablespace", "set_tablespace_all", "set_index_tablespace"),
+		When:    func(o *Op) bool { return o.Existing() && (o.Kind != "set_index_tablespace" || o.To != "pg_default") },
 		Summary: "SET TABLESPACE, which copies the table",
 		Say: func(o *Op) string {
 			if text := o.Cost(); text != "" {
 				return "moving to another tablespace " + text
+			}
+			if o.Kind == "set_index_tablespace" {
+				return "moving to another tablespace copies the index, and every query of its table waits meanwhile to plan"
 			}
 			return "moving to another tablespace copies each table while nobody can read it"
 		},

@@ -287,7 +287,7 @@ func enumInTransaction(f *File) {
 	for i := range f.Assessment.Statements {
 		s := &f.File.Statements[i]
 		for _, v := range added {
-			if v.group == f.Groups[i] && strings.Contains(s.Text, "'"+strings.ReplaceAll(v.text, "'", "''")+"'") && !slices.ContainsFunc(s.Operations, func(op phases.Operation) bool { return op.Kind == "add_enum_value" }) {
+			if v.group == f.Groups[i] && strings.Contains(s.Text, "'"+strings.ReplaceAll(v.text, "'", "''")+"'") && !slices.ContainsFunc(s.Operations, func(op phases.Operation) bool { return op.Kind == "add_enum_value" }) && f.mayUse(s, v.on, v.text) {
 				f.Report(i, s.Span, f.Assessment.Statements[i].Phase, "PostgreSQL refuses this: '"+v.text+"' was added to "+phases.Object{Schema: v.on.Schema, Name: v.on.Name}.String()+" in the same transaction, and cannot be used before it is committed", "")
 				break
 			}
@@ -306,6 +306,49 @@ func enumInTransaction(f *File) {
 			}
 		}
 	}
+}
+
+// mayUse reports whether a statement that holds a new value's text may mean the value: not where all of it are comments, the defaults of
+// columns of other types, or rows of tables without a column of the enum.
+func (f *File) mayUse(s *phases.Statement, enum phases.Object, value string) bool {
+	others := 0
+	count := func(c *phases.ColumnDef) {
+		if c != nil && c.Default != nil && c.Default.Literal == value && c.Type.Name != enum.Name && c.Type.Schema == "" {
+			if def, _ := f.Catalog.TypeOf(c.Type); def == nil {
+				others++
+			}
+		}
+	}
+	written := true
+	for i := range s.Operations {
+		op := &s.Operations[i]
+		if op.Kind == "comment" {
+			return false
+		}
+		count(op.Column)
+		if op.Table != nil {
+			for j := range op.Table.Columns {
+				count(&op.Table.Columns[j])
+			}
+		}
+		written = written && op.Query != nil && op.Kind != "select" && f.lacks(op, enum)
+	}
+	if written && len(s.Operations) > 0 && !strings.Contains(strings.ToLower(s.Text), strings.ToLower(enum.Name)) {
+		return false
+	}
+	return others < strings.Count(s.Text, "'"+strings.ReplaceAll(value, "'", "''")+"'")
+}
+
+// lacks reports whether none of the relations that a statement reads or writes has a column of the type.
+func (f *File) lacks(op *phases.Operation, enum phases.Object) bool {
+	relations := slices.Clone(op.Query.Reads)
+	for _, w := range op.Query.Writes {
+		relations = append(relations, w.Table)
+	}
+	return len(op.Query.Functions) == 0 && !slices.ContainsFunc(relations, func(o phases.Object) bool {
+		columns, complete := f.Catalog.Relation(o).Columns()
+		return !complete || slices.ContainsFunc(columns, func(k phases.ColumnInfo) bool { return k.Type.Name == enum.Name })
+	})
 }
 
 func nested(f *File) {

@@ -38,7 +38,7 @@ func (c *Catalog) apply(j *judgement) {
 		c.createTable(op)
 	case "create_table_as", "create_table_as_no_data", "create_table_as_empty", "create_materialized_view", "create_materialized_view_no_data", "create_materialized_view_empty":
 		c.createTableAs(op)
-		if r := c.rel(op.On); r != nil && op.Kind == "create_table_as" {
+		if r := c.rel(op.On); r != nil && (op.Kind == "create_table_as" || op.Kind == "create_materialized_view") {
 			c.filled[r] = true
 		}
 	case "create_view", "replace_view", "replace_view_same":
@@ -88,7 +88,7 @@ func (c *Catalog) apply(j *judgement) {
 // fills reports whether an operation brings rows into its table: by writing them, or with a partition that holds them.
 func (op *Operation) fills() bool {
 	k := string(op.Kind)
-	return slices.ContainsFunc([]string{"insert", "upsert", "merge", "copy_from", "attach_partition"}, func(p string) bool { return strings.HasPrefix(k, p) })
+	return slices.ContainsFunc([]string{"insert", "upsert", "merge", "copy_from", "attach_partition", "refresh_materialized_view", "restart_sequence", "set_sequence"}, func(p string) bool { return strings.HasPrefix(k, p) })
 }
 
 // lose notes that something happened to an object that the catalog does not have: it did not see the beginning.

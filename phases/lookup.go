@@ -1,6 +1,10 @@
 package phases
 
-import "slices"
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
 
 // Relation is what the catalog knows of one relation, for reading. It is a view into the catalog: it changes as the catalog
 // does, and must not be kept beyond the next operation. The zero Relation is one that the catalog does not know; it answers
@@ -238,6 +242,45 @@ func (r Relation) Query() *QueryDef {
 		return nil
 	}
 	return r.r.open().query
+}
+
+// RefusedBound says why a partition of the bound cannot be had, by the strategy of the table and the partitions that it has; empty where
+// it can, or that is not known. Ranges of several columns and hashes are not compared.
+func (r Relation) RefusedBound(b *PartitionBound) string {
+	if r.r == nil || b == nil || r.r.partitioned == 0 {
+		return ""
+	}
+	if b.Strategy != 0 && !b.Default && b.Strategy != r.r.partitioned {
+		return "the bound is not one for the way that the table is partitioned"
+	}
+	for _, child := range r.r.open().children {
+		old := child.open().bound
+		switch {
+		case old == nil:
+		case old.Default && b.Default:
+			return child.name + " is the default partition already"
+		case slices.ContainsFunc(b.List, func(v string) bool { return v != "" && slices.Contains(old.List, v) }),
+			len(b.Lower) == 1 && len(old.Lower) == 1 && below(b.Lower[0], old.Upper[0]) && below(old.Lower[0], b.Upper[0]):
+			return "the bound overlaps that of " + child.name
+		}
+	}
+	return ""
+}
+
+// below reports whether one end of a range surely lies below another: numbers and ISO dates are compared, other types have orders of
+// their own.
+func below(a, b string) bool {
+	switch {
+	case a == "MAXVALUE" || b == "MINVALUE":
+		return false
+	case a == "MINVALUE" || b == "MAXVALUE":
+		return true
+	}
+	ordered := func(text string) bool {
+		_, err := strconv.ParseFloat(text, 64)
+		return err == nil || len(text) >= 10 && text[4] == '-' && text[7] == '-' && strings.Trim(text, "0123456789-:. +") == ""
+	}
+	return ordered(a) && ordered(b) && compareLiterals(a, b) < 0
 }
 
 // Policies gives the policies of the relation.

@@ -17,7 +17,7 @@ func (c *Catalog) restore(a *Assessment) {
 				if op.Kind == l.op.kind && op.On == l.op.on && op.Span == l.op.span && op.Phase == Contract {
 					if c.emptied(l) {
 						op.Takes = []Take{{Object: l.object, Uses: Read | Update | Delete, Certainty: ValuesDecide}}
-						op.Why = "the file puts it back in the same shape, and without its rows"
+						op.Why = "the file puts it back in the same shape, and without what it held"
 						continue
 					}
 					op.Phase, op.Takes = Expand, nil
@@ -33,14 +33,14 @@ func (c *Catalog) restore(a *Assessment) {
 	}
 }
 
-// emptied reports whether what stands in the place of a lost table is a new one that the file brings no rows into: code finds the
-// table, and nothing in it.
+// emptied reports whether what stands in the place of a lost relation is a new one that the file brings nothing into: code finds the
+// table, and no rows in it; the materialized view, and cannot read it; the sequence, and it counts from the beginning.
 func (c *Catalog) emptied(l lost) bool {
-	if l.shape == nil || l.shape.kind != Table {
+	if l.shape == nil || l.shape.kind == View {
 		return false
 	}
 	r := c.relations[key(l.shape.schema, l.shape.name)]
-	return r.kind == Table && r.born == c.step && !c.filled[r]
+	return r.kind == l.shape.kind && r.born == c.step && !c.filled[r]
 }
 
 // back reports whether something of the same name and at least the same shape stands where the lost object stood.
