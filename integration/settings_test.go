@@ -224,3 +224,52 @@ func TestFilesThatSetSomething(t *testing.T) {
 		})
 	}
 }
+
+// Unqualified names of the files are those of the schema to which the connection's search path leads: what a release sends with the
+// schema written out is the same table.
+func TestGateFollowsTheSearchPath(t *testing.T) {
+	t.Parallel()
+	const users = "create table users (id bigint primary key, email text, name text);"
+	for what, prepare := range map[string]func(t *testing.T, db *pgtest.DB) (url, schema string, o migrate.Options){
+		"a setting of the database": func(t *testing.T, db *pgtest.DB) (string, string, migrate.Options) {
+			db.Exec(t, "create schema app")
+			db.Exec(t, fmt.Sprintf("alter database %s set search_path to app, public", db.Name))
+			return db.URL, "app", migrate.Options{}
+		},
+		"a parameter of the URL": func(t *testing.T, db *pgtest.DB) (string, string, migrate.Options) {
+			db.Exec(t, "create schema app")
+			return db.URL + "&search_path=missing,app", "app", migrate.Options{}
+		},
+		"the role's own schema": func(t *testing.T, db *pgtest.DB) (string, string, migrate.Options) {
+			db.Exec(t, `create schema authorization current_user`)
+			return db.URL, pgtest.Value[string](t, db, "select current_user::text"), migrate.Options{}
+		},
+		"a tenant's schema": func(t *testing.T, db *pgtest.DB) (string, string, migrate.Options) {
+			db.Exec(t, "create schema acme")
+			return db.URL, "acme", migrate.Options{Schema: "acme"}
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			for _, c := range []struct {
+				query string
+				held  int
+			}{{"select email from %s.users", 1}, {"select email from users", 1}, {"select name from %s.users", 0}, {"select email from other.users", 0}} {
+				db := pgtest.Database(t)
+				at, schema, o := prepare(t, db)
+				files := history("0001_users.sql", users)
+				up(t, at, files, o)
+				db.Exec(t, "create schema other; create table other.users (email text)")
+				require.Equal(t, schema, pgtest.Value[string](t, db, "select schemaname::text from pg_tables where tablename = 'users' and schemaname <> 'other'"))
+				if strings.Contains(c.query, "%s") {
+					c.query = fmt.Sprintf(c.query, pgx.Identifier{schema}.Sanitize())
+				}
+				m := migrator(t, at, files, o)
+				require.NoError(t, m.RegisterRelease(t.Context(), manifest("api", "r1", c.query)))
+				require.NoError(t, m.RecordRelease(t.Context(), "api", "r1", gate.LiveNow, ""))
+				files["0002_drop.sql"] = history("x", "alter table users drop column email;")["x"]
+				require.Len(t, up(t, at, files, o).Held, c.held, c.query)
+			}
+		})
+	}
+}

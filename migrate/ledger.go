@@ -79,6 +79,8 @@ type Ledger struct {
 	Entries map[Version]Entry
 	// stopped are the running entries of which a statement was refused by PostgreSQL, with how far they came.
 	stopped map[Version]stopped
+	// path are the schemas in which the database's sessions look for unqualified names.
+	path []string
 }
 
 // stopped is how far a file of steps came before PostgreSQL refused a statement of it.
@@ -97,7 +99,7 @@ from (select jsonb_object_agg(key, value) as meta from pawl.meta) m left join pa
 
 // ledger reads pawl's tables with one statement; none where they do not exist.
 func (s *session) ledger(ctx context.Context) (*Ledger, error) {
-	l := &Ledger{Entries: map[Version]Entry{}}
+	l := &Ledger{Entries: map[Version]Entry{}, path: s.path}
 	if !s.hasLedger {
 		return l, nil
 	}

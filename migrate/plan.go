@@ -166,6 +166,8 @@ type todo struct {
 	missing          []Entry
 	// unseen is true where no deployed code can know what the applied files made.
 	unseen bool
+	// path are the schemas in which the database's sessions look for unqualified names.
+	path []string
 	// bare are schemas in which there was nothing before the first of the files; empty unless no deployed code can know them.
 	bare []string
 }
@@ -191,7 +193,7 @@ func isOrAre(n int) string {
 }
 
 func compare(files []*Migration, l *Ledger) (*todo, error) {
-	t := &todo{}
+	t := &todo{path: l.path}
 	seen := map[Version]bool{}
 	for _, m := range files {
 		if m.Version.Repeatable() {
@@ -286,13 +288,41 @@ func (t *todo) told(l *Ledger, version int) bool {
 
 // catalog is the schema that the applied files leave, or the live one where it is known.
 func (t *todo) catalog(version int, live *phases.File) *phases.Catalog {
-	if live != nil {
-		return phases.CatalogOf(version, live)
+	if live == nil {
+		c := t.begin(version)
+		for _, m := range t.applied {
+			c.Assess(m.File())
+		}
+		c.Path(t.path, nil)
+		return c
 	}
+	c := phases.CatalogOf(version, live)
+	c.Path(t.path, t.path)
+	return c
+}
+
+// begin is the schema before the first file. What search path there was then is not known where a file has changed it since; a schema
+// of the path was there if no file makes it.
+func (t *todo) begin(version int) *phases.Catalog {
 	c := phases.NewCatalog(version)
+	path, there := slices.Clone(t.path), slices.Clone(t.path)
 	for _, m := range t.applied {
-		c.Assess(m.File())
+		for _, s := range m.File().Statements {
+			for _, op := range s.Operations {
+				switch op.Kind {
+				case "create_schema":
+					there = slices.DeleteFunc(there, func(s string) bool { return s == op.On.Name })
+				case "rename_schema":
+					there = slices.DeleteFunc(there, func(s string) bool { return s == op.To })
+				case "alter_database_setting", "alter_role_setting", "alter_database_search_path", "alter_role_search_path":
+					if op.Names[0] == "search_path" {
+						path = nil
+					}
+				}
+			}
+		}
 	}
+	c.Path(path, there)
 	return c
 }
 
@@ -300,7 +330,7 @@ func (t *todo) catalog(version int, live *phases.File) *phases.Catalog {
 // database's own schema, for where the files do not tell the whole of it; nil where they do.
 func (t *todo) plan(l *Ledger, order OutOfOrder, lane Lane, version int, live *phases.File, decide judge) (*Plan, error) {
 	p := &Plan{Missing: t.missing}
-	catalog := phases.NewCatalog(version)
+	catalog := t.begin(version)
 	if t.unseen {
 		catalog.Mark()
 	}
@@ -308,8 +338,10 @@ func (t *todo) plan(l *Ledger, order OutOfOrder, lane Lane, version int, live *p
 	for _, m := range t.applied {
 		touched[m.Version] = touches(catalog.Assess(m.File()))
 	}
+	catalog.Path(t.path, nil)
 	if live != nil {
 		catalog = phases.CatalogOf(version, live)
+		catalog.Path(t.path, t.path)
 	}
 	if !t.unseen {
 		catalog.Mark()

@@ -77,7 +77,7 @@ func (r *repairer) step(ctx context.Context, f *Repair, file *Migration) error {
 		f.What += "; it cannot be read: " + fault.Error()
 		return nil //nolint:nilerr // the finding tells it
 	}
-	t := &todo{}
+	t := &todo{path: r.l.path}
 	for _, v := range r.versions(StateApplied) {
 		if a := r.files[v]; a != nil && a.Check() == nil {
 			t.applied = append(t.applied, a)

@@ -31,6 +31,8 @@ type session struct {
 	// readOnly is true where transactions take no writes, be it that the server is a standby or that a setting says so.
 	readOnly  bool
 	hasLedger bool
+	// path are the schemas of the search path that exist.
+	path []string
 	// transactionTimeout is the setting of that name; empty before PostgreSQL 17.
 	transactionTimeout string
 	searchPath         string
@@ -124,10 +126,10 @@ func (s *session) look(ctx context.Context) error {
 	const query = `
 select pg_backend_pid(), pg_is_in_recovery(), current_setting('transaction_read_only')::bool, coalesce(current_setting('transaction_timeout', true), ''),
        current_setting('server_version_num')::int / 10000, current_database(), (select oid from pg_database where datname = current_database()),
-       current_user, current_setting('search_path'),
+       current_user, current_setting('search_path'), current_schemas(false)::text[],
        exists (select from pg_namespace n join pg_class c on c.relnamespace = n.oid where n.nspname = $1 and c.relname = 'meta')`
 	var pid uint32
-	err := s.conn.QueryRow(ctx, query, s.ledgerSchema).Scan(&pid, &s.standby, &s.readOnly, &s.transactionTimeout, &s.version, &s.database, &s.databaseID, &s.role, &s.searchPath, &s.hasLedger)
+	err := s.conn.QueryRow(ctx, query, s.ledgerSchema).Scan(&pid, &s.standby, &s.readOnly, &s.transactionTimeout, &s.version, &s.database, &s.databaseID, &s.role, &s.searchPath, &s.path, &s.hasLedger)
 	if err != nil {
 		return classify(ctx, "look at the server", err)
 	}

@@ -200,6 +200,22 @@ func (c *Catalog) Bare(schemas ...string) {
 	}
 }
 
+// Path says in which schemas unqualified names are looked for from now on, and that those exist which are given as there before any
+// file. No schemas leave it as it is.
+func (c *Catalog) Path(path, there []string) {
+	if len(path) > 0 {
+		c.defaultPath = slices.Clone(path)
+	}
+	for _, name := range there {
+		c.schemas[name] = true
+	}
+}
+
+// HasSchema reports whether a schema is there: one that a file made, or PostgreSQL's own.
+func (c *Catalog) HasSchema(name string) bool {
+	return c.schemas[name] || strings.HasPrefix(name, "pg_") || name == "information_schema"
+}
+
 // CatalogOf is the catalog of a database whose schema is written down in a file, as evidence.Schema does.
 func CatalogOf(version int, schema *File) *Catalog {
 	c := NewCatalog(version)

@@ -65,6 +65,23 @@ type RelationMention struct {
 	Needs []string
 }
 
+// Unqualify gives the mentions with the schemas left out that are not known: where no file makes a schema, it may be the one to which
+// unqualified names lead.
+func (m Mentions) Unqualify(known func(schema string) bool) *Mentions {
+	m.Relations, m.Selects = slices.Clone(m.Relations), slices.Clone(m.Selects)
+	for i := range m.Relations {
+		if !known(m.Relations[i].Schema) {
+			m.Relations[i].Schema = ""
+		}
+	}
+	for i := range m.Selects {
+		if !known(m.Selects[i].Schema) {
+			m.Selects[i].Schema = ""
+		}
+	}
+	return &m
+}
+
 // Mention says how a query meets a Take.
 type Mention struct {
 	// Uses are the affected uses that the query makes; zero means that the query does not meet the take.

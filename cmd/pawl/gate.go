@@ -19,7 +19,7 @@ import (
 func newGateCommand(a *app) *cobra.Command {
 	var r runFlags
 	var after, base string
-	var refs []string
+	var refs, searchPath []string
 	var pgVersion int
 	var where string
 	cmd := &cobra.Command{
@@ -34,6 +34,9 @@ database; otherwise against the code of the base revision, from which manifests 
   consumers:
     api: {go: ./cmd/api}
     report: {sql: 'queries/**/*.sql'}
+
+Where a database is asked, its search path says what unqualified names of the files mean; otherwise --search-path does, without which
+they may also be in a schema that no file makes.
 
 Exit codes: 0 everything is allowed; 1 something is blocked; 3 something is not known.`,
 		Example: `  pawl gate                                                      # against the ledger's releases
@@ -50,13 +53,13 @@ Exit codes: 0 everything is allowed; 1 something is blocked; 3 something is not 
 			case base != "" && after != "":
 				return &usageError{message: "--base and --after exclude each other", hint: "both say what is deployed"}
 			case base != "":
-				list, err = a.gateBase(cmd.Context(), &r, base, refs, offline{shadow: where, pgVersion: pgVersion})
+				list, err = a.gateBase(cmd.Context(), &r, base, refs, offline{shadow: where, pgVersion: pgVersion, searchPath: searchPath})
 			case (after == "") != (len(refs) == 0):
 				return &usageError{message: "--after and --refs go together", hint: "--after VERSION (or --base REVISION) says what is deployed, --refs FILE what the running releases send"}
 			case after != "":
 				var o offline
 				if o, err = a.gateAfter(after, refs); err == nil {
-					o.shadow, o.pgVersion = where, pgVersion
+					o.shadow, o.pgVersion, o.searchPath = where, pgVersion, searchPath
 					list, err = a.gateOffline(cmd.Context(), &r, o)
 				}
 			default:
@@ -84,6 +87,7 @@ Exit codes: 0 everything is allowed; 1 something is blocked; 3 something is not 
 	f.StringVar(&after, "after", "", "the last migration that is deployed; later files are judged in order")
 	f.StringVar(&base, "base", "", "revision that the branch starts from, such as origin/main; only migrations that it does not have are judged")
 	f.StringSliceVar(&refs, "refs", nil, "manifest of a release that may run; may be repeated")
+	f.StringSliceVar(&searchPath, "search-path", nil, "schemas in which the database's sessions look for unqualified names, where there is no database to ask (default: public, or one that no file makes)")
 	f.IntVar(&pgVersion, "pg-version", 0, "PostgreSQL major to judge for without a database (default: the oldest supported)")
 	f.StringVar(&where, "shadow", "", `ask a PostgreSQL too: "embedded" starts a throwaway server, a URL names one where a database may be made`)
 	_ = cmd.MarkFlagFilename("refs", "json")
@@ -181,6 +185,8 @@ type offline struct {
 	releases         []gate.Release
 	shadow           string
 	pgVersion        int
+	// searchPath are the schemas in which the database's sessions look for unqualified names; empty where that is not known.
+	searchPath []string
 }
 
 // gateAfter judges the files behind a version against manifests.
@@ -239,6 +245,41 @@ func (a *app) gateBase(ctx context.Context, r *runFlags, base string, refs []str
 	return a.gateOffline(ctx, r, o)
 }
 
+// madeByNone gives the schemas of a list that no file makes.
+func madeByNone(schemas []string, list []*migrate.Migration) []string {
+	schemas = slices.Clone(schemas)
+	for _, m := range list {
+		for _, s := range m.File().Statements {
+			for _, op := range s.Operations {
+				schemas = slices.DeleteFunc(schemas, func(s string) bool {
+					return op.Kind == "create_schema" && op.On.Name == s || op.Kind == "rename_schema" && op.To == s
+				})
+			}
+		}
+	}
+	return schemas
+}
+
+// anywhere gives the releases with schemas left out of their queries that no file makes: where the search path is not known, unqualified
+// names of the files may lead there.
+func anywhere(list []gate.Release, catalog *phases.Catalog) []gate.Release {
+	list = slices.Clone(list)
+	for i := range list {
+		if list[i].Manifest == nil {
+			continue
+		}
+		m := *list[i].Manifest
+		m.Queries = slices.Clone(m.Queries)
+		for j := range m.Queries {
+			if m.Queries[j].Mentions != nil {
+				m.Queries[j].Mentions = m.Queries[j].Mentions.Unqualify(catalog.HasSchema)
+			}
+		}
+		list[i].Manifest = &m
+	}
+	return list
+}
+
 // gateOffline judges files against manifests, without a database: what code reaches through views and functions is
 // known as far as the earlier files tell.
 func (a *app) gateOffline(ctx context.Context, r *runFlags, o offline) (list []migrationJSON, err error) {
@@ -247,14 +288,16 @@ func (a *app) gateOffline(ctx context.Context, r *runFlags, o offline) (list []m
 		return nil, err
 	}
 	e := gate.Evidence{Registered: true, Releases: o.releases}
+	there := madeByNone(o.searchPath, slices.Concat(o.deployed, o.judged))
 	var judge *shadow
 	if o.shadow != "" {
-		if judge, err = startShadow(ctx, o.shadow, o.pgVersion); err != nil {
+		if judge, err = startShadow(ctx, o.shadow, o.pgVersion, o.searchPath, there); err != nil {
 			return nil, err
 		}
 		defer func() { err = errors.Join(err, judge.close(ctx)) }()
 	}
 	catalog := phases.NewCatalog(o.pgVersion)
+	catalog.Path(o.searchPath, there)
 	for _, m := range o.deployed {
 		catalog.Assess(m.File())
 		if judge != nil {
@@ -266,6 +309,9 @@ func (a *app) gateOffline(ctx context.Context, r *runFlags, o offline) (list []m
 	catalog, err = judge.followed(ctx, catalog, o.pgVersion)
 	if err != nil {
 		return nil, err
+	}
+	if len(o.searchPath) == 0 {
+		e.Releases = anywhere(e.Releases, catalog)
 	}
 	catalog.Mark()
 	if judge != nil {

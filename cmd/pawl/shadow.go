@@ -34,7 +34,8 @@ type shadow struct {
 }
 
 // startShadow makes the database: on a server of its own, or as a new database on the server that a URL names.
-func startShadow(ctx context.Context, where string, major int) (*shadow, error) {
+// Its sessions have the search path given, if there is one; the schemas given are there from the beginning.
+func startShadow(ctx context.Context, where string, major int, path, there []string) (*shadow, error) {
 	config, stop, err := shadowDatabase(ctx, where, major)
 	if err != nil {
 		return nil, err
@@ -44,8 +45,20 @@ func startShadow(ctx context.Context, where string, major int) (*shadow, error) 
 	config.RuntimeParams["application_name"] = "pawl shadow"
 	config.RuntimeParams["lock_timeout"] = "10s"
 	config.RuntimeParams["statement_timeout"] = "60s"
+	var names []string
+	for _, name := range path {
+		names = append(names, pgx.Identifier{name}.Sanitize())
+	}
+	if names != nil {
+		config.RuntimeParams["search_path"] = strings.Join(names, ", ")
+	}
 	if s.conn, err = pgx.ConnectConfig(ctx, config); err != nil {
 		return nil, errors.Join(fmt.Errorf("connect to the shadow: %w", err), s.stop())
+	}
+	for _, name := range there {
+		if _, err = s.conn.Exec(ctx, "create schema if not exists "+pgx.Identifier{name}.Sanitize()); err != nil {
+			return nil, errors.Join(fmt.Errorf("make schema %s on the shadow: %w", name, err), s.close(ctx))
+		}
 	}
 	return s, nil
 }
