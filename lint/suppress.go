@@ -79,8 +79,8 @@ func (f *File) allowances() []allowance {
 	return append(out, f.foreign()...)
 }
 
-// statementOf finds the statement that a comment speaks for: the one it stands in or right behind, otherwise the next one. In
-// a file without statements it speaks for the file.
+// statementOf finds the statement that a comment speaks for: the one it stands in or right behind, otherwise the next one, and
+// none behind the last. In a file without statements it speaks for the file.
 func (f *File) statementOf(at phases.Span) int {
 	list := f.File.Statements
 	next, _ := slices.BinarySearchFunc(list, at.Start.Offset, func(s phases.Statement, offset int) int {
@@ -92,10 +92,10 @@ func (f *File) statementOf(at phases.Span) int {
 	if behind := next - 1; behind >= 0 && list[behind].Span.End.Line == at.Start.Line {
 		return behind
 	}
-	if next < len(list) {
-		return next
+	if len(list) == 0 {
+		return -1
 	}
-	return -1
+	return next
 }
 
 var foreignComment = pattern.Lazy(`(?:--|/\*)[ \t]*(squawk-ignore(?:-file)?|atlas:nolint)\b[ \t]*([^\r\n*]*)(?:\*/)?`)
