@@ -86,8 +86,8 @@ var transactionRules = []Rule{
 		Help:    "Keep it under a second and try again: traffic waits that long behind the statement that waits.",
 	},
 	{
-		Name: "short-build-timeout", Severity: Off, File: shortBuild,
-		Summary: "a concurrent build or a validation under a statement_timeout",
+		Name: "short-build-timeout", Severity: Warning, File: shortBuild,
+		Summary: "a concurrent build under a statement_timeout of less than a minute",
 		Help:    "`SET statement_timeout = 0` before it: cut short, a concurrent build leaves an INVALID index behind.",
 	},
 	{
@@ -507,6 +507,7 @@ func longTimeout(f *File) {
 	}
 }
 
+// shortBuild looks at concurrent builds alone: a validation that is cut short leaves nothing behind.
 func shortBuild(f *File) {
 	limit := 0.0
 	for i := range f.Assessment.Statements {
@@ -516,7 +517,7 @@ func shortBuild(f *File) {
 			if ms, ok := setting(op, "statement_timeout"); ok {
 				limit = ms
 			}
-			if limit > 0 && op.Effect.Scan && (op.Flags.Has(phases.Concurrently) || takesLong(op) == "validated-under-lock") {
+			if limit > 0 && limit < 60_000 && !op.New && op.Effect.Scan && op.Flags.Has(phases.Concurrently) {
 				f.Report(i, f.File.Statements[i].Span, op.Phase, "this takes as long as there are rows, and is cut short by the statement_timeout set above", "")
 				break
 			}
