@@ -47,6 +47,9 @@ type session struct {
 
 const connectTimeout = 15 * time.Second
 
+// oldest is the first major of PostgreSQL that pawl works with.
+const oldest = 14
+
 // dial connects and looks at the server with one statement. It refuses poolers; whether a standby will do is the
 // caller's affair.
 func dial(ctx context.Context, base *pgx.ConnConfig, schema string, identity map[string]string, notice func(*pgconn.Notice)) (*session, error) {
@@ -136,7 +139,6 @@ select pg_backend_pid(), pg_is_in_recovery(), current_setting('transaction_read_
 	if pid != s.conn.PgConn().PID() {
 		return poolerError(nil)
 	}
-	const oldest = 14
 	if s.version < oldest {
 		return &ConfigError{Message: fmt.Sprintf("this server is PostgreSQL %d, and pawl works with 14 and newer", s.version)}
 	}
@@ -191,6 +193,8 @@ func connectError(ctx context.Context, config *pgx.ConnConfig, err error) error 
 	switch {
 	case strings.Contains(pg.Message, "unsupported startup parameter"):
 		return poolerError(nil)
+	case pg.Code == "42704" && (strings.Contains(pg.Message, "client_connection_check_interval") || strings.Contains(pg.Message, "idle_session_timeout")):
+		return &ConfigError{Message: fmt.Sprintf("the server at %s is older than PostgreSQL %d, which is the oldest that pawl works with", address, oldest)}
 	case pg.Code == "28P01" || pg.Code == "28000":
 		return &ConfigError{
 			Message: fmt.Sprintf("%s does not let role %q in: %s", address, config.User, pg.Message),
