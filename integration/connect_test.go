@@ -37,6 +37,10 @@ func TestWrongPasswordAndDatabase(t *testing.T) {
 	require.Contains(t, config.Hint, "create it first")
 	require.NotContains(t, err.Error()+config.Hint, secret)
 
+	_, err = migrator(t, strings.Replace(good, "sslmode=disable", "sslmode=require", 1), files, migrate.Options{}).Migrate(t.Context())
+	require.ErrorAs(t, err, &config, "trying again does not give the server TLS")
+	require.Contains(t, config.Hint, "sslmode")
+
 	up(t, good, files, migrate.Options{})
 }
 

@@ -451,15 +451,17 @@ func changesSession(f *phases.File) bool {
 	return false
 }
 
-// sessionWords stand in the text of whatever makes something that lives as long as its session, and what takes that away again.
+// sessionWords stand in the text of whatever makes something that lives as long as its session, and what takes that away again. Part is
+// in each of them: looking for that is quick, and most statements have none.
 var sessionWords = [...]struct {
+	part  string
 	word  func() *regexp.Regexp
 	clean string
 }{
-	{pattern.Lazy(`(?i)\b(temp|temporary|pg_temp)\b`), "discard temp"},
-	{pattern.Lazy(`(?i)\bprepare\b`), "deallocate all"},
-	{pattern.Lazy(`(?i)\blisten\b`), "unlisten *"},
-	{pattern.Lazy(`(?i)\bcursor\b`), "close all"},
+	{"temp", pattern.Lazy(`\b(temp|temporary|pg_temp)\b`), "discard temp"},
+	{"prepare", pattern.Lazy(`\bprepare\b`), "deallocate all"},
+	{"listen", pattern.Lazy(`\blisten\b`), "unlisten *"},
+	{"cursor", pattern.Lazy(`\bcursor\b`), "close all"},
 }
 
 // leftBehind gives the statements that undo what a file may have made for its session; empty where it can have made nothing.
@@ -468,8 +470,16 @@ func leftBehind(f *phases.File) string {
 	if changesSession(f) {
 		clean = append(clean, ownRights+"; reset all")
 	}
-	for _, w := range sessionWords {
-		if w.word().MatchString(f.Text) {
+	var has [len(sessionWords)]bool
+	// The rows of a COPY, which can be millions, are no statement's text.
+	for _, s := range f.Statements {
+		text := strings.ToLower(s.Text)
+		for i, w := range sessionWords {
+			has[i] = has[i] || strings.Contains(text, w.part) && w.word().MatchString(text)
+		}
+	}
+	for i, w := range sessionWords {
+		if has[i] {
 			clean = append(clean, w.clean)
 		}
 	}

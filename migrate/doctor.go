@@ -135,7 +135,7 @@ from (select pg_has_role(c.relowner, 'usage') as mine, n.nspname || '.' || c.rel
 	switch {
 	case !create && !d.s.hasLedger:
 		d.say("rights", Ill, fmt.Sprintf("role %q may not create a schema in this database, and schema pawl is needed", d.s.role),
-			fmt.Sprintf("grant create on database %q to %q", d.s.database, d.s.role))
+			fmt.Sprintf("grant create on database %s to %s", qualified("", d.s.database), qualified("", d.s.role)))
 	case foreign > 0:
 		d.say("rights", Doubtful, fmt.Sprintf("role %q owns %d relations not, such as %s: it cannot alter them", d.s.role, foreign, *example),
 			"migrate as their owner, or make the role a member of it")
@@ -177,13 +177,13 @@ select coalesce((select split_part(c, '=', 2) from pg_db_role_setting s, unnest(
 	case "":
 	case "0":
 		d.say("idle transactions", Doubtful, "idle_in_transaction_session_timeout is not set: a forgotten transaction blocks a migration, and what queues behind it, for ever",
-			fmt.Sprintf("alter database %q set idle_in_transaction_session_timeout = '5min'", d.s.database))
+			fmt.Sprintf("alter database %s set idle_in_transaction_session_timeout = '5min'", qualified("", d.s.database)))
 	default:
 		d.say("idle transactions", Well, "idle_in_transaction_session_timeout is "+others, "")
 	}
 	switch {
 	case strings.Contains(role, "default_transaction_read_only=on"):
-		d.say("role settings", Ill, "sessions are read-only here: "+role, fmt.Sprintf("alter role %q reset default_transaction_read_only", d.s.role))
+		d.say("role settings", Ill, "sessions are read-only here: "+role, fmt.Sprintf("alter role %s reset default_transaction_read_only", qualified("", d.s.role)))
 	case role != "":
 		d.say("role settings", Well, "set for this role or database: "+role+"; pawl sets lock_timeout and statement_timeout itself", "")
 	default:
@@ -263,7 +263,7 @@ func (d *doctor) restorePoints(ctx context.Context) error {
 	if may {
 		d.say("restore points", Well, "a restore point is made before each contract", "")
 	} else {
-		d.say("restore points", Doubtful, "the role may not make restore points; position and time are noted instead", fmt.Sprintf("grant execute on function pg_create_restore_point(text) to %q", d.s.role))
+		d.say("restore points", Doubtful, "the role may not make restore points; position and time are noted instead", fmt.Sprintf("grant execute on function pg_create_restore_point(text) to %s", qualified("", d.s.role)))
 	}
 	return nil
 }
@@ -280,7 +280,7 @@ select exists (select from pg_extension where extname = 'pg_stat_statements'), p
 		d.say("pg_stat_statements", Doubtful, "pg_stat_statements is not installed here: `pawl observe` cannot see what is really sent",
 			"put it into shared_preload_libraries, restart, and run `create extension pg_stat_statements`")
 	case !all:
-		d.say("pg_stat_statements", Doubtful, "the role sees only its own statements", fmt.Sprintf("grant pg_read_all_stats to %q", d.s.role))
+		d.say("pg_stat_statements", Doubtful, "the role sees only its own statements", fmt.Sprintf("grant pg_read_all_stats to %s", qualified("", d.s.role)))
 	default:
 		d.say("pg_stat_statements", Well, "what is really sent can be observed", "")
 	}

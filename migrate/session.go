@@ -2,10 +2,12 @@ package migrate
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"hash/fnv"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -53,6 +55,9 @@ const oldest = 14
 // dial connects and looks at the server with one statement. It refuses poolers; whether a standby will do is the
 // caller's affair.
 func dial(ctx context.Context, base *pgx.ConnConfig, schema string, identity map[string]string, notice func(*pgconn.Notice)) (*session, error) {
+	if err := checkTenant(schema); err != nil {
+		return nil, err
+	}
 	config := base.Copy()
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = connectTimeout
@@ -178,16 +183,20 @@ func connectError(ctx context.Context, config *pgx.ConnConfig, err error) error 
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	address := net.JoinHostPort(config.Host, fmt.Sprint(config.Port))
-	if strings.HasPrefix(config.Host, "/") {
-		address = fmt.Sprintf("%s/.s.PGSQL.%d", config.Host, config.Port)
-	}
+	address := addresses(config)
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) {
+		why := innermost(err)
+		if isTLS(why) {
+			return &ConfigError{
+				Message: fmt.Sprintf("no connection to %s: %s", address, why),
+				Hint:    "sslmode says whether TLS is used and what of the server is checked, sslrootcert by which authorities",
+			}
+		}
 		return &TransientError{
 			Message: fmt.Sprintf("no connection to %s", address),
 			Hint:    "is the server up, and does this host reach it?",
-			Err:     innermost(err),
+			Err:     why,
 		}
 	}
 	switch {
@@ -210,6 +219,32 @@ func connectError(ctx context.Context, config *pgx.ConnConfig, err error) error 
 	default:
 		return &ConfigError{Message: fmt.Sprintf("%s refuses the connection: %s (%s)", address, pg.Message, pg.Code), Hint: pg.Hint}
 	}
+}
+
+// addresses names the servers of a URL, of which each is tried once with TLS and once without, if it says so.
+func addresses(config *pgx.ConnConfig) string {
+	name := func(host string, port uint16) string {
+		if strings.HasPrefix(host, "/") {
+			return fmt.Sprintf("%s/.s.PGSQL.%d", host, port)
+		}
+		return net.JoinHostPort(host, fmt.Sprint(port))
+	}
+	list := []string{name(config.Host, config.Port)}
+	for _, f := range config.Fallbacks {
+		if next := name(f.Host, f.Port); !slices.Contains(list, next) {
+			list = append(list, next)
+		}
+	}
+	return strings.Join(list, ", ")
+}
+
+// isTLS reports whether an error says that one side wants TLS and the other has none, or not the certificate for it: trying again
+// does not change that.
+func isTLS(err error) bool {
+	var authority x509.UnknownAuthorityError
+	var hostname x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	return errors.As(err, &authority) || errors.As(err, &hostname) || errors.As(err, &invalid) || strings.Contains(err.Error(), "server refused TLS connection")
 }
 
 // innermost gives the last error of a chain: what the operating system said, without the wrappers' repetitions, which

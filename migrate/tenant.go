@@ -2,9 +2,11 @@ package migrate
 
 import (
 	"context"
+	"fmt"
 	"regexp"
 	"strings"
 	"sync"
+	"unicode"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -18,6 +20,30 @@ func ledgerFor(schema string) string {
 		return LedgerSchema
 	}
 	return LedgerSchema + "_" + schema
+}
+
+// longestTenant is how many bytes a tenant's schema may have, so that PostgreSQL does not cut the ledger's name off: two
+// tenants would then share one ledger, and the second be taken for migrated.
+const longestTenant = 63 - len(LedgerSchema+"_")
+
+// checkTenant is nil for a schema that can be a tenant's.
+func checkTenant(schema string) error {
+	var why string
+	switch {
+	case len(schema) > longestTenant:
+		why = fmt.Sprintf("it is longer than %d bytes, and its ledger's name (%s) than PostgreSQL's names can be", longestTenant, ledgerFor("SCHEMA"))
+	case strings.HasPrefix(schema, "pg_") || schema == "information_schema":
+		why = "names like it are PostgreSQL's own"
+	case schema == LedgerSchema || strings.HasPrefix(schema, LedgerSchema+"_"):
+		why = "names like it are those of ledgers"
+	case schema == "$user":
+		why = "in a search path it stands for the schema that is called like the role"
+	case strings.Contains(schema, "$$") || strings.ContainsFunc(schema, unicode.IsControl):
+		why = "it has $$ or a control character in it"
+	default:
+		return nil
+	}
+	return &ConfigError{Message: fmt.Sprintf("schema %q cannot be a tenant's: %s", schema, why), Hint: "give the tenant a schema of another name"}
 }
 
 // ledgerConn is a connection whose statements about the ledger are about one in another schema than pawl. Only names that the ledger's
@@ -39,6 +65,9 @@ func ownSQL(schema string) func(string) string {
 			return sql
 		}
 		return names.ReplaceAllStringFunc(sql, func(found string) string {
+			if text, ok := strings.CutPrefix(found, "'"); ok {
+				return literal(quoted + strings.TrimSuffix(strings.TrimPrefix(text, LedgerSchema), "'"))
+			}
 			if rest, ok := strings.CutPrefix(found, LedgerSchema+"."); ok {
 				return quoted + "." + rest
 			}
@@ -47,7 +76,7 @@ func ownSQL(schema string) func(string) string {
 	}
 }
 
-// ledgerNames matches what the ledger's migrations make, with its schema.
+// ledgerNames matches what the ledger's migrations make, with its schema, also as the whole of a string.
 var ledgerNames = sync.OnceValue(func() *regexp.Regexp {
 	made := regexp.MustCompile(`(?m)^create (?:table|function|view|sequence) pawl\.([a-z_0-9]+)`)
 	seen := map[string]bool{}
@@ -68,7 +97,8 @@ var ledgerNames = sync.OnceValue(func() *regexp.Regexp {
 			}
 		}
 	}
-	return regexp.MustCompile(`\bpawl\.(?:` + strings.Join(names, "|") + `)\b|\bcreate schema pawl\b`)
+	name := `pawl\.(?:` + strings.Join(names, "|") + `)\b`
+	return regexp.MustCompile(`'` + name + `'|\b` + name + `|\bcreate schema pawl\b`)
 })
 
 // Exec runs a statement on the tenant's own ledger.

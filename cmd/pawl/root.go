@@ -258,7 +258,7 @@ func (a *app) databaseURL() (string, error) {
 		if err != nil {
 			return "", &usageError{message: fmt.Sprintf("read the database URL: %v", err)}
 		}
-		if url := strings.TrimSpace(string(data)); url != "" {
+		if url := strings.TrimSpace(strings.TrimPrefix(string(data), "\ufeff")); url != "" {
 			return url, nil
 		}
 		return "", &usageError{message: fmt.Sprintf("%s is empty; it should hold the database URL", path)}
