@@ -231,7 +231,8 @@ func (r *replay) equipped(ctx context.Context, t *todo, snap *snapshotRow, needs
 // run runs what is not run yet of a list of files, and gives the schema that they leave.
 func (r *replay) run(ctx context.Context, list []*Migration) (want *evidence.Description, err error) {
 	replay := New(r.config, r.m.files, Options{Root: r.m.opts.Root, Schema: r.s.schema, Environment: Dev, Restore: RestoreOff, Application: "pawl drift"})
-	replay.list = list
+	// An empty list is one of no files; nil would have all of the directory run.
+	replay.list = append([]*Migration{}, list...)
 	if _, err := replay.Migrate(ctx); err != nil {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)

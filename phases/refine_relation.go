@@ -475,6 +475,8 @@ func (j *judgement) refineRevoke() {
 		if born, ok := c.schemaBorn[j.On.Name]; ok && c.fresh(born) {
 			j.Why = "nothing was in the schema before this run"
 		}
+	case Function, Procedure, Routine, Aggregate:
+		j.madeHere()
 	case Table, View, MatView, Sequence:
 		if j.rel == nil || !c.known() {
 			return
@@ -516,6 +518,7 @@ func (j *judgement) refineObject() {
 		if f := c.fn(j.On); f != nil && !f.SecurityDefiner {
 			j.Kind = "alter_function"
 		}
+		j.madeHere()
 	case "set_function_setting":
 		if f := c.fn(j.On); f != nil && j.Function != nil && slices.Equal(f.Settings, j.Function.Settings) {
 			j.Kind = "alter_function"
@@ -524,6 +527,7 @@ func (j *judgement) refineObject() {
 		}) {
 			j.Kind = "alter_function"
 		}
+		j.madeHere()
 	case "rename_type", "rename_domain", "drop_type", "drop_domain", "set_schema_type", "set_schema_domain", "rename_enum_value",
 		"add_attribute", "drop_attribute", "alter_attribute_type", "rename_attribute":
 		if t := c.typ(TypeName{Schema: j.On.Schema, Name: j.On.Name}); t != nil && c.fresh(t.born) {
@@ -533,10 +537,8 @@ func (j *judgement) refineObject() {
 			j.Why = "the new schema is in the search path"
 		}
 	case "drop_function", "drop_procedure", "drop_routine", "drop_aggregate", "rename_function", "rename_procedure", "rename_routine", "rename_aggregate",
-		"set_schema_function", "set_schema_procedure", "set_schema_aggregate":
-		if f := c.fn(j.On); f != nil && c.fresh(f.born) {
-			j.Why = "the " + string(j.On.Kind) + " was made in the same run"
-		}
+		"set_schema_function", "set_schema_procedure", "set_schema_aggregate", "owner_function", "owner_procedure", "owner_routine", "owner_aggregate":
+		j.madeHere()
 		if strings.HasPrefix(string(j.Kind), "set_schema") && slices.Contains(c.defaultPath, j.To) {
 			j.Why = "the new schema is in the search path"
 		}
@@ -573,6 +575,13 @@ func (j *judgement) refineObject() {
 		} else if j.Kind == "drop_schema" && c.known() && c.emptySchema(j.On.Name) {
 			j.Why = "the schema is empty"
 		}
+	}
+}
+
+// madeHere says of an operation on a function that nobody can have called it before.
+func (j *judgement) madeHere() {
+	if f := j.c.fn(j.On); f != nil && j.c.fresh(f.born) {
+		j.Why = "the " + string(j.On.Kind) + " was made in the same run"
 	}
 }
 
