@@ -273,3 +273,76 @@ func TestGateFollowsTheSearchPath(t *testing.T) {
 		})
 	}
 }
+
+// A lock_timeout in a file does not make others wait for longer than the policy does; a directive may.
+func TestLockTimeoutOfAFile(t *testing.T) {
+	t.Parallel()
+	for file, want := range map[string]struct {
+		set  string
+		left bool
+	}{
+		"set lock_timeout = '10s';\nalter table users add column x int;":                              {"10s", true},
+		"set local lock_timeout to 0;\nalter table users add column x int;":                           {"0s", true},
+		"reset lock_timeout;\nalter table users add column x int;":                                    {"0s", true},
+		"set lock_timeout = '20ms';\nalter table users add column x int;":                             {"", false},
+		"-- pawl:timeout lock=2s\nset lock_timeout = '1s';\nalter table users add column x int;":      {"", false},
+		"-- pawl:timeout lock=200ms\nset lock_timeout = '1min';\nalter table users add column x int;": {"1m0s", true},
+		"select set_config('statement_timeout', '1min', true);\nalter table users add column x int;":  {"", false},
+	} {
+		t.Run(file, func(t *testing.T) {
+			t.Parallel()
+			db := pgtest.Database(t)
+			files := history("0001_users.sql", "create table users (id bigint primary key);")
+			up(t, db.URL, files, migrate.Options{})
+			rival, reader := db.Conn(t), db.Conn(t)
+			_, err := rival.Exec(t.Context(), "begin; select from users")
+			require.NoError(t, err)
+			stop, done := make(chan struct{}), make(chan time.Duration)
+			go func() {
+				var worst time.Duration
+				for {
+					select {
+					case <-stop:
+						done <- worst
+						return
+					case <-time.After(5 * time.Millisecond):
+					}
+					start := time.Now()
+					if _, err := reader.Exec(context.Background(), "select from users"); err != nil {
+						t.Errorf("read: %v", err)
+					}
+					worst = max(worst, time.Since(start))
+				}
+			}()
+			files["0002_x.sql"] = history("x", file)["x"]
+			var left []string
+			missed := 0
+			r, err := migrator(t, db.URL, files, migrate.Options{OnEvent: func(e migrate.Event) {
+				switch e := e.(type) {
+				case migrate.Overruled:
+					left = append(left, e.Set.String())
+				case migrate.LockMissed:
+					if missed++; missed == 2 {
+						if _, err := rival.Exec(context.Background(), "commit"); err != nil {
+							t.Errorf("commit: %v", err)
+						}
+					}
+				}
+			}}).Migrate(t.Context())
+			require.NoError(t, err)
+			close(stop)
+			worst := <-done
+			require.Len(t, r.Applied, 1)
+			require.Equal(t, 2, missed)
+			if !strings.Contains(file, "lock=2s") {
+				require.Less(t, worst, 600*time.Millisecond)
+			}
+			require.Equal(t, want.left, len(left) == 1)
+			if want.left {
+				require.Equal(t, want.set, left[0])
+			}
+		})
+	}
+	_, err := migrator(t, pgtest.Database(t).URL, history("0001_a.sql", "set lock_timeout = 0;\nselect 1;\ncreate table a (id nope);"), migrate.Options{}).Migrate(t.Context())
+	require.ErrorContains(t, err, "0001_a.sql:3:20: type \"nope\" does not exist")
+}

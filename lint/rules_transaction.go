@@ -3,7 +3,6 @@ package lint
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/bitvault/pawl/phases"
@@ -388,35 +387,6 @@ func unclosed(f *File) {
 	}
 }
 
-// milliseconds reads a timeout as PostgreSQL does; ok is false for what is no number.
-func milliseconds(text string) (ms float64, ok bool) {
-	text = strings.Trim(strings.TrimSpace(text), "'\"")
-	n := 0
-	for n < len(text) && (text[n] >= '0' && text[n] <= '9' || text[n] == '.') {
-		n++
-	}
-	v, err := strconv.ParseFloat(text[:n], 64)
-	if err != nil {
-		return 0, false
-	}
-	switch strings.TrimSpace(text[n:]) {
-	case "", "ms":
-	case "us":
-		v /= 1000
-	case "s":
-		v *= 1000
-	case "min":
-		v *= 60 * 1000
-	case "h":
-		v *= 60 * 60 * 1000
-	case "d":
-		v *= 24 * 60 * 60 * 1000
-	default:
-		return 0, false
-	}
-	return v, true
-}
-
 // setting gives what a statement does to a parameter: its value in milliseconds, 0 for off or reset; ok is false where it does nothing to it.
 func setting(op *phases.AssessedOperation, name string) (ms float64, ok bool) {
 	if op.Kind != "discard_all" && (len(op.Names) == 0 || op.Names[0] != name && (op.Kind != "reset" || op.Names[0] != "" && op.Names[0] != "all")) {
@@ -426,7 +396,7 @@ func setting(op *phases.AssessedOperation, name string) (ms float64, ok bool) {
 	case "reset", "discard_all":
 		return 0, true
 	case "set":
-		return milliseconds(op.Text)
+		return phases.Milliseconds(op.Text)
 	}
 	return 0, false
 }

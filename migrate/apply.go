@@ -59,6 +59,9 @@ func (m *Migrator) apply(ctx context.Context, s *session, g *gatekeeper, step St
 // applyTransaction sends a file as one transaction, again and again until its locks are had or the deadline is over.
 func (m *Migrator) applyTransaction(ctx context.Context, s *session, g *gatekeeper, step Step) (gate.Decision, int, error) {
 	limits := m.limits(step)
+	for _, set := range overlong(step.Migration.File(), limits.maxLock) {
+		m.opts.OnEvent(Overruled{Migration: step.Migration, Set: set, Longest: limits.maxLock})
+	}
 	start := time.Now()
 	deadline := start.Add(m.opts.LockDeadline)
 	timeout, ease := limits.lock, ""
@@ -160,7 +163,7 @@ type part struct {
 func (m *Migrator) attempt(ctx context.Context, s *session, g *gatekeeper, step Step, lock string, statement time.Duration) (gate.Decision, error) {
 	began := time.Now()
 	f := step.Migration.File()
-	text := runnable(f)
+	text := withoutOverlong(f, runnable(f), m.limits(step).maxLock)
 	before := fmt.Sprintf("/* pawl %s */ begin; %s; set local statement_timeout = %d; set local search_path = %s; ",
 		commentSafe(step.Migration.Name), lock, statement.Milliseconds(), s.searchPathList())
 	beforeCount := 4 + strings.Count(lock, ";")

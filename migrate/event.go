@@ -110,6 +110,13 @@ type Recovered struct {
 	What      string
 }
 
+// Overruled means that a lock_timeout which the file sets, 0 for none, is left out: others would wait as long. A pawl:timeout of the file
+// makes the longest longer.
+type Overruled struct {
+	Migration    *Migration
+	Set, Longest time.Duration
+}
+
 // ServerNotice is a NOTICE or WARNING of the server.
 type ServerNotice struct{ Severity, Message string }
 
@@ -143,6 +150,7 @@ func (LockMissed) isEvent()        {}
 func (DecidedAnew) isEvent()       {}
 func (Progress) isEvent()          {}
 func (Recovered) isEvent()         {}
+func (Overruled) isEvent()         {}
 func (ServerNotice) isEvent()      {}
 func (Applied) isEvent()           {}
 func (HeldBack) isEvent()          {}

@@ -38,6 +38,50 @@ func (m *Migrator) limits(step Step) limits {
 	return l
 }
 
+// overlong are the statements of a file, by their index, that set a lock_timeout of more than the longest that the file may wait for: as
+// long would everybody queue behind it. The values are what they set; 0 is without end.
+func overlong(f *phases.File, longest time.Duration) map[int]time.Duration {
+	var found map[int]time.Duration
+	for i, s := range f.Statements {
+		for _, op := range s.Operations {
+			if op.Kind != "set" && op.Kind != "reset" || len(op.Names) == 0 || op.Names[0] != "lock_timeout" {
+				continue
+			}
+			ms, ok := 0.0, true
+			if op.Kind == "set" {
+				ms, ok = phases.Milliseconds(op.Text)
+			}
+			set := time.Duration(ms * float64(time.Millisecond))
+			if ok && (set == 0 || set > longest) {
+				if found == nil {
+					found = map[int]time.Duration{}
+				}
+				found[i] = set
+			}
+		}
+	}
+	return found
+}
+
+// withoutOverlong gives the text with those statements as others that do nothing, so that every position stays what it is.
+func withoutOverlong(f *phases.File, text string, longest time.Duration) string {
+	for i := range overlong(f, longest) {
+		const nothing = "select"
+		span := f.Statements[i].Span
+		if length := span.End.Offset - span.Start.Offset; length >= len(nothing) {
+			blank := []byte(text[span.Start.Offset:span.End.Offset])
+			for j := range blank {
+				if blank[j] != '\n' {
+					blank[j] = ' '
+				}
+			}
+			copy(blank, nothing)
+			text = text[:span.Start.Offset] + string(blank) + text[span.End.Offset:]
+		}
+	}
+	return text
+}
+
 // stepLimits gives the timeouts of one statement outside of a transaction. None is bounded but by the file's own word:
 // a build that is cut short has to begin anew.
 func (m *Migrator) stepLimits(step Step, index int) limits {
