@@ -2,7 +2,6 @@ package migrate
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/bitvault/pawl/phases"
@@ -28,10 +27,10 @@ func (m *Migrator) limits(step Step) limits {
 		if d.Name != "timeout" {
 			continue
 		}
-		if t, err := time.ParseDuration(d.Options["lock"]); err == nil {
+		if t, err := phases.ParseDuration(d.Options["lock"]); err == nil {
 			l.lock, l.maxLock = t, t
 		}
-		if t, err := parseMinutes(d.Options["statement"]); err == nil {
+		if t, err := phases.ParseDuration(d.Options["statement"]); err == nil {
 			l.statement = t
 		}
 	}
@@ -156,8 +155,3 @@ func pastAutovacuum(blockers []Blocker) string {
 
 // easeTimeout is longer than deadlock_timeout, after which autovacuum is told to go.
 const easeTimeout = 3 * time.Second
-
-// parseMinutes reads Go's durations and PostgreSQL's "10min".
-func parseMinutes(text string) (time.Duration, error) {
-	return time.ParseDuration(strings.ReplaceAll(text, "min", "m"))
-}

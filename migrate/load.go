@@ -300,7 +300,25 @@ func (m *Migration) Check() error {
 	if err := m.checkConcurrent(); err != nil {
 		return err
 	}
+	if err := m.checkDiscard(); err != nil {
+		return err
+	}
 	return m.checkBackfill()
+}
+
+// checkDiscard refuses what gives up pawl's lock together with the session's settings: what stands in the file could be run twice at once.
+func (m *Migration) checkDiscard() error {
+	for _, s := range m.File().Statements {
+		for _, op := range s.Operations {
+			if op.Kind == "discard_all" {
+				return &FileError{
+					Path: m.Path, Span: s.Span, Source: m.File().Text, Message: "DISCARD ALL gives up the lock by which one pawl works at a time",
+					Hint: "take it out: pawl sets the session back after each file by itself",
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // checkConcurrent refuses a concurrent index without a name: should the build die, nothing could tell what it left.

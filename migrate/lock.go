@@ -67,6 +67,12 @@ func (s *session) unlock(ctx context.Context) error {
 		return nil
 	}
 	s.locked = false
+	if s.conn.PgConn().TxStatus() != 'I' {
+		// A failure left its transaction open.
+		if _, err := s.conn.Exec(ctx, "rollback"); err != nil {
+			return classify(ctx, "release pawl's lock", err)
+		}
+	}
 	var held bool
 	if err := s.conn.QueryRow(ctx, `select pg_advisory_unlock($1)`, s.lockKey).Scan(&held); err != nil {
 		return classify(ctx, "release pawl's lock", err)

@@ -73,7 +73,7 @@ func (s *BackfillSettings) Set(name, value string) error {
 	case "target":
 		s.Target, err = positive(value)
 	case "pause":
-		s.Pause, err = limit(value, off, parseSpan)
+		s.Pause, err = limit(value, off, ParseDuration)
 	case "lock":
 		s.LockTimeout, err = positive(value)
 	case "workers":
@@ -86,7 +86,7 @@ func (s *BackfillSettings) Set(name, value string) error {
 			s.Between, err = ParseWindow(value)
 		}
 	case "lag":
-		s.Lag, err = limit(value, off, parseSpan)
+		s.Lag, err = limit(value, off, ParseDuration)
 	case "lag-bytes":
 		s.LagBytes, err = limit(value, off, parseBytes)
 	case "archive":
@@ -98,7 +98,7 @@ func (s *BackfillSettings) Set(name, value string) error {
 			err = errors.New("wait or off")
 		}
 	case "xact":
-		s.OldestXact, err = limit(value, off, parseSpan)
+		s.OldestXact, err = limit(value, off, ParseDuration)
 	case "active":
 		s.Active, err = limit(value, off, strconv.Atoi)
 	case "share":
@@ -130,11 +130,11 @@ func limit[T int | int64 | float64 | time.Duration](value string, off bool, pars
 }
 
 func positive(value string) (time.Duration, error) {
-	return limit(value, false, parseSpan)
+	return limit(value, false, ParseDuration)
 }
 
-// parseSpan reads Go's durations and PostgreSQL's "10min".
-func parseSpan(value string) (time.Duration, error) {
+// ParseDuration reads Go's durations, and PostgreSQL's "10min".
+func ParseDuration(value string) (time.Duration, error) {
 	d, err := time.ParseDuration(strings.ReplaceAll(value, "min", "m"))
 	if err != nil {
 		return 0, errors.New("write a duration such as 300ms, 5s or 10min")

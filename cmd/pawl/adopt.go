@@ -52,7 +52,16 @@ Exit codes: 0 done, or shown; 1 refused; 2 usage; 5 a file is not what was appli
 			if a.json() {
 				return a.adoptionJSON(adoption)
 			}
-			a.printAdoption(adoption)
+			again := "pawl adopt"
+			for _, flag := range []string{"from", "table", "baseline"} {
+				if value := cmd.Flag(flag).Value.String(); value != "" {
+					again += " --" + flag + " " + value
+				}
+			}
+			if o.AcceptChanged {
+				again += " --accept-changed"
+			}
+			a.printAdoption(adoption, again+" --apply")
 			return nil
 		},
 	}
@@ -67,7 +76,8 @@ Exit codes: 0 done, or shown; 1 refused; 2 usage; 5 a file is not what was appli
 	return cmd
 }
 
-func (a *app) printAdoption(d *migrate.Adoption) {
+// printAdoption shows what was taken over, or would be by the command apply.
+func (a *app) printAdoption(d *migrate.Adoption, apply string) {
 	if d.Tool != "" {
 		fmt.Fprintf(a.stdout, "%s's history is in %s\n", d.Tool, d.Table)
 	}
@@ -111,7 +121,7 @@ func (a *app) printAdoption(d *migrate.Adoption) {
 	case len(d.Adopted) == 0:
 		fmt.Fprintln(a.stdout, "there is nothing to record")
 	default:
-		fmt.Fprintf(a.stdout, "nothing is written; `pawl adopt --apply` records these %d as applied\n", len(d.Adopted))
+		fmt.Fprintf(a.stdout, "nothing is written; `%s` records these %d as applied\n", apply, len(d.Adopted))
 	}
 }
 

@@ -347,6 +347,18 @@ func (a *app) migrator(r *runFlags) (*migrate.Migrator, error) {
 	if err := oneOf("out-of-order", r.outOfOrder, "", "independent", "refuse"); err != nil {
 		return nil, err
 	}
+	for flag, d := range map[string]time.Duration{
+		"gate-window": r.window, "wait": r.wait, "lock-timeout": r.lockTimeout, "max-lock-timeout": r.maxLockTimeout,
+		"lock-deadline": r.lockDeadline, "statement-timeout": r.statementTimeout,
+	} {
+		// PostgreSQL counts in milliseconds, and takes a timeout of none for no bound.
+		if d < 0 || d > 0 && d < time.Millisecond {
+			return nil, &usageError{message: fmt.Sprintf("--%s is %s, and must be 1ms at least", flag, d)}
+		}
+	}
+	if r.keepPrevious < 0 {
+		return nil, &usageError{message: fmt.Sprintf("--gate-keep-previous is %d, and cannot be less than 0", r.keepPrevious)}
+	}
 	config, err := a.database()
 	if err != nil {
 		return nil, err

@@ -2,8 +2,10 @@ package parse
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/bitvault/pawl/phases"
 )
@@ -94,13 +96,40 @@ func checkDirective(d phases.Directive) (problem, hint string) {
 	case "backfill":
 		return checkBackfillDirective(d)
 	case "timeout":
-		return checkOptions(d, []string{"lock", "statement"}, "write `-- pawl:timeout lock=300ms statement=10min`")
+		return checkTimeout(d)
 	case "soft-drop":
 		if d.Arg == "" {
 			return "pawl:soft-drop needs how long to keep what is dropped", "write `-- pawl:soft-drop 72h`"
 		}
 	default:
 		return fmt.Sprintf("unknown directive pawl:%s", d.Name), didYouMean(d.Name, Directives())
+	}
+	return "", ""
+}
+
+// checkTimeout wants times that PostgreSQL can be told, in milliseconds. A lock_timeout of 0 would let traffic queue behind the file
+// for as long as another transaction lasts; a statement_timeout of 0 has none.
+func checkTimeout(d phases.Directive) (problem, hint string) {
+	hint = "write `-- pawl:timeout lock=300ms statement=10min`"
+	if d.Arg == "" {
+		return "pawl:timeout needs a time", hint
+	}
+	if problem, help := checkOptions(d, []string{"lock", "statement"}, hint); problem != "" {
+		return problem, help
+	}
+	for _, key := range []string{"lock", "statement"} {
+		value, ok := d.Options[key]
+		if !ok {
+			continue
+		}
+		t, err := phases.ParseDuration(value)
+		switch {
+		case err != nil:
+			return fmt.Sprintf("pawl:timeout: %s=%s is no time", key, value), hint
+		case key == "statement" && t == 0:
+		case t < time.Millisecond || t.Milliseconds() > math.MaxInt32:
+			return fmt.Sprintf("pawl:timeout: %s=%s is not from 1ms to 24 days", key, value), hint
+		}
 	}
 	return "", ""
 }

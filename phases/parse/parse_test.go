@@ -121,6 +121,15 @@ SELECT 2;
 	require.Equal(t, "two", f.Statements[1].Directives[0].Arg)
 }
 
+func TestTimeouts(t *testing.T) {
+	for _, good := range []string{"lock=300ms", "statement=10min lock=1min", "statement=0", "lock=1h30m"} {
+		require.Empty(t, parse.File("m.sql", []byte("-- pawl:timeout "+good+"\nSELECT 1;")).Problems, good)
+	}
+	for _, bad := range []string{"", "lock", "lock=", "lock=soon", "lock=5", "lock=0", "lock=1us", "statement=-1s", "statement=1d", "lock=1000h", "locks=1s"} {
+		require.Len(t, parse.File("m.sql", []byte("-- pawl:timeout "+bad+"\nSELECT 1;")).Problems, 1, bad)
+	}
+}
+
 func TestCopyRows(t *testing.T) {
 	src := "COPY t (a) FROM stdin;\nx;'\n\\N\n\\.\n\\restrict abc\nCOPY t FROM STDIN WITH (FORMAT csv);\r\n1\r\n\\.\r\nSELECT 1;\n\\unrestrict abc\n"
 	f := parse.File("m.sql", []byte(src))
