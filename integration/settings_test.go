@@ -244,6 +244,13 @@ func TestGateFollowsTheSearchPath(t *testing.T) {
 			db.Exec(t, `create schema authorization current_user`)
 			return db.URL, pgtest.Value[string](t, db, "select current_user::text"), migrate.Options{}
 		},
+		"a schema that a file makes where it is not there": func(t *testing.T, db *pgtest.DB) (string, string, migrate.Options) {
+			db.Exec(t, "create schema late")
+			return db.URL + "&search_path=late,public", "late", migrate.Options{}
+		},
+		"a schema that comes later": func(_ *testing.T, db *pgtest.DB) (string, string, migrate.Options) {
+			return db.URL + "&search_path=late,public", "public", migrate.Options{}
+		},
 		"a tenant's schema": func(t *testing.T, db *pgtest.DB) (string, string, migrate.Options) {
 			db.Exec(t, "create schema acme")
 			return db.URL, "acme", migrate.Options{Schema: "acme"}
@@ -257,7 +264,7 @@ func TestGateFollowsTheSearchPath(t *testing.T) {
 			}{{"select email from %s.users", 1}, {"select email from users", 1}, {"select name from %s.users", 0}, {"select email from other.users", 0}} {
 				db := pgtest.Database(t)
 				at, schema, o := prepare(t, db)
-				files := history("0001_users.sql", users)
+				files := history("0001_users.sql", users, "0002_late.sql", "create schema if not exists late;")
 				up(t, at, files, o)
 				db.Exec(t, "create schema other; create table other.users (email text)")
 				require.Equal(t, schema, pgtest.Value[string](t, db, "select schemaname::text from pg_tables where tablename = 'users' and schemaname <> 'other'"))
@@ -267,7 +274,7 @@ func TestGateFollowsTheSearchPath(t *testing.T) {
 				m := migrator(t, at, files, o)
 				require.NoError(t, m.RegisterRelease(t.Context(), manifest("api", "r1", c.query)))
 				require.NoError(t, m.RecordRelease(t.Context(), "api", "r1", gate.LiveNow, ""))
-				files["0002_drop.sql"] = history("x", "alter table users drop column email;")["x"]
+				files["0003_drop.sql"] = history("x", "alter table users drop column email;")["x"]
 				require.Len(t, up(t, at, files, o).Held, c.held, c.query)
 			}
 		})

@@ -174,6 +174,7 @@ func (r *Reach) Know(change *gate.Change) {
 	}
 	for i := range change.Takes {
 		t := &change.Takes[i]
+		t.Object.Schema = r.schemaOf(t.Object)
 		t.Reach, t.Columns = r.Of(t.Take, change.Gone), r.Columns(t.Object)
 	}
 	for i := range change.Adds {
@@ -181,6 +182,35 @@ func (r *Reach) Know(change *gate.Change) {
 		t.Reach = r.Of(t.Take, change.Gone)
 		t.Only = !slices.ContainsFunc(r.objects, func(o reachable) bool { return slices.Contains(o.columns, t.Object.Column) })
 	}
+}
+
+// schemaOf gives the schema in which a relation really is: files that say where it is only by a search path may have been read with
+// another one than they ran with. It is empty, which stands for all, where there are several.
+func (r *Reach) schemaOf(o phases.Object) string {
+	switch o.Kind {
+	case phases.Table, phases.Column, phases.View, phases.MatView, phases.Sequence:
+	default:
+		return o.Schema
+	}
+	elsewhere, several := "", false
+	for i := range r.objects {
+		at := &r.objects[i].object
+		if at.Kind == phases.Function || at.Relation != o.Relation {
+			continue
+		}
+		if at.Schema == o.Schema {
+			return o.Schema
+		}
+		several = several || elsewhere != ""
+		elsewhere = at.Schema
+	}
+	if elsewhere == "" {
+		return o.Schema
+	}
+	if several {
+		return ""
+	}
+	return elsewhere
 }
 
 // walk is one search through what is reached.
