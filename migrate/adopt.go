@@ -20,7 +20,8 @@ type AdoptOptions struct {
 	Tool string
 	// Table is the tool's table, where it has another name than usual or stands outside of the search path.
 	Table string
-	// Baseline is the last of this directory's migrations that the database has already, whatever another tool says.
+	// Baseline is the last of this directory's migrations that the database has already, whatever another tool says. "0" means none of
+	// them, where no file has that version: what is in the database is of others.
 	Baseline Version
 	// AcceptChanged takes files over that differ from what the tool applied; which, is recorded.
 	AcceptChanged bool
@@ -92,7 +93,7 @@ func (m *Migrator) Adopt(ctx context.Context, o AdoptOptions) (*Adoption, error)
 	if err != nil {
 		return nil, err
 	}
-	if o.Baseline != "" && !slices.ContainsFunc(files, func(f *Migration) bool { return f.Version == o.Baseline }) {
+	if o.Baseline != "" && o.Baseline != "0" && !slices.ContainsFunc(files, func(f *Migration) bool { return f.Version == o.Baseline }) {
 		return nil, &ConfigError{Message: fmt.Sprintf("there is no migration of version %s in %s", o.Baseline, m.opts.Root)}
 	}
 	// What is refused is refused before the ledger is made.
@@ -103,6 +104,11 @@ func (m *Migrator) Adopt(ctx context.Context, o AdoptOptions) (*Adoption, error)
 	err = m.with(ctx, "adopt", func(s *session, l *Ledger) error {
 		if a, err = m.adoption(ctx, s, l, files, o); err != nil {
 			return err
+		}
+		if o.Baseline == "0" && len(l.Entries) == 0 && len(a.Adopted) == 0 {
+			if _, err := s.conn.Exec(ctx, `insert into pawl.meta (key, value) values ($1, 'true') on conflict (key) do nothing`, others); err != nil {
+				return classify(ctx, "record that the tables are of others", err)
+			}
 		}
 		if err := m.writeAdoption(ctx, s, a); err != nil {
 			return classify(ctx, "record what was applied before", err)

@@ -75,7 +75,10 @@ type Ledger struct {
 	// code can know what the migrations made.
 	Installing bool
 	// Bare are the schemas in which there was nothing at all when the first installation began, and that had been there before.
-	Bare    []string
+	Bare []string
+	// Others is true where the database had tables that none of the migrations made, and somebody said so: the files do not tell the
+	// whole schema.
+	Others  bool
 	Entries map[Version]Entry
 	// stopped are the running entries of which a statement was refused by PostgreSQL, with how far they came.
 	stopped map[Version]stopped
@@ -123,6 +126,7 @@ func (s *session) ledger(ctx context.Context) (*Ledger, error) {
 			l.Schema, _ = strconv.Atoi(meta["ledger"])
 			l.MinReader, _ = strconv.Atoi(meta["min_reader"])
 			l.Environment = Environment(meta["environment"])
+			_, l.Others = meta[others]
 			if begun, bare, _ := strings.Cut(meta[installing], "\n"); begun != "" {
 				l.Installing, l.Bare = true, strings.Fields(bare)
 			}
@@ -218,6 +222,9 @@ func (s *session) upgradeLedger(ctx context.Context, l *Ledger, wanted Environme
 // installing is the key in pawl.meta of a first installation that is under way. Its value is when it began, and in a line each the
 // schemas that were bare.
 const installing = "installing"
+
+// others is the key in pawl.meta that says that the database had tables of others before the first migration.
+const others = "others"
 
 // bareSchemas names the schemas of an empty database in which there is nothing, not even what an extension has put there. Names that
 // have to be quoted are left out.

@@ -299,7 +299,7 @@ func (m *Migrator) pass(ctx context.Context, s *session, files []*Migration, g *
 	if err := m.prepare(ctx, s, l); err != nil {
 		return r, err
 	}
-	if len(l.Entries) == 0 && len(t.pending) > 0 && !l.Installing {
+	if len(l.Entries) == 0 && len(t.pending) > 0 && !l.Installing && !l.Others {
 		if err := s.beginInstallation(ctx, l); err != nil {
 			return r, err
 		}
@@ -500,7 +500,7 @@ func (m *Migrator) adopted(ctx context.Context, s *session, l *Ledger, t *todo) 
 	if len(t.pending) == 0 {
 		return nil
 	}
-	if len(l.Entries) > 0 {
+	if len(l.Entries) > 0 || l.Others {
 		return m.movedOn(ctx, s, l, t)
 	}
 	some, err := s.hasObjects(ctx)
@@ -515,7 +515,8 @@ func (m *Migrator) adopted(ctx context.Context, s *session, l *Ledger, t *todo) 
 	}
 	return &RefusedError{
 		Message: fmt.Sprintf("database %q has tables and no history that pawl knows", s.database),
-		Hint:    "if these migrations made them, say up to which version: `pawl adopt --baseline VERSION --apply`; otherwise check the URL",
+		Hint: "if these migrations made them, say up to which version: `pawl adopt --baseline VERSION --apply`; if they are others' and none of these\n" +
+			"was applied, so that all are to be: `pawl adopt --baseline 0 --apply`; otherwise check the URL",
 	}
 }
 

@@ -283,7 +283,7 @@ func (t *todo) told(l *Ledger, version int) bool {
 			return false
 		}
 	}
-	return len(t.missing) == 0 && !t.catalog(version, nil).Incomplete
+	return !l.Others && len(t.missing) == 0 && !t.catalog(version, nil).Incomplete
 }
 
 // catalog is the schema that the applied files leave, or the live one where it is known.

@@ -25,7 +25,8 @@ It knows goose, golang-migrate, tern, dbmate, Flyway, Liquibase, sqlx, Prisma, A
 table in the search path by its columns. A history that says that something failed is refused until that is put right.
 Files of Liquibase and Prisma that had no number and get one are found by their checksums.
 
-With --baseline, every file up to VERSION counts as applied, whatever made it.
+With --baseline, every file up to VERSION counts as applied, whatever made it. With --baseline 0 none does, for a database that has
+tables of others, such as an audit's, before the first migration is applied.
 
 Exit codes: 0 done, or shown; 1 refused; 2 usage; 5 a file is not what was applied.`,
 		Example: `  pawl adopt                            # what would be taken over
@@ -61,6 +62,10 @@ Exit codes: 0 done, or shown; 1 refused; 2 usage; 5 a file is not what was appli
 			if o.AcceptChanged {
 				again += " --accept-changed"
 			}
+			if o.Baseline == "0" && len(adoption.Adopted) == 0 && !adoption.Written {
+				fmt.Fprintf(a.stdout, "none of these migrations counts as applied; `%s --apply` records that\n", again)
+				return nil
+			}
 			a.printAdoption(adoption, again+" --apply")
 			return nil
 		},
@@ -68,7 +73,7 @@ Exit codes: 0 done, or shown; 1 refused; 2 usage; 5 a file is not what was appli
 	f := cmd.Flags()
 	f.StringVar(&o.Tool, "from", "", "the tool whose history it is (default: the columns of its table tell)")
 	f.StringVar(&o.Table, "table", "", "the tool's table, where it has another name than usual or stands outside of the search path")
-	f.StringVar(&baseline, "baseline", "", "the last migration that the database has already")
+	f.StringVar(&baseline, "baseline", "", "the last migration that the database has already; 0 for none")
 	f.BoolVar(&o.AcceptChanged, "accept-changed", false, "take files over that differ from what was applied; it is recorded")
 	f.BoolVar(&o.Write, "apply", false, "record it; without this nothing is written")
 	f.DurationVar(&r.wait, "wait", 10*time.Minute, "how long to wait for another pawl at work")
