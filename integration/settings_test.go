@@ -353,3 +353,20 @@ func TestLockTimeoutOfAFile(t *testing.T) {
 	_, err := migrator(t, pgtest.Database(t).URL, history("0001_a.sql", "set lock_timeout = 0;\nselect 1;\ncreate table a (id nope);"), migrate.Options{}).Migrate(t.Context())
 	require.ErrorContains(t, err, "0001_a.sql:3:20: type \"nope\" does not exist")
 }
+
+// A table that moves along the search path is found by its name alone, and not by its old schema.
+func TestMovedAlongTheSearchPath(t *testing.T) {
+	t.Parallel()
+	for query, held := range map[string]int{"select name from app.users": 1, "select name from users": 0, "select name from other": 0} {
+		db := pgtest.Database(t)
+		db.Exec(t, "create schema app")
+		at := db.URL + "&search_path=app,public"
+		files := history("0001_users.sql", "create table users (id bigint primary key, name text);\ncreate table other (name text);")
+		up(t, at, files, migrate.Options{})
+		m := migrator(t, at, files, migrate.Options{})
+		require.NoError(t, m.RegisterRelease(t.Context(), manifest("api", "r1", query)))
+		require.NoError(t, m.RecordRelease(t.Context(), "api", "r1", gate.LiveNow, ""))
+		files["0002_move.sql"] = history("x", "alter table users set schema public;")["x"]
+		require.Len(t, up(t, at, files, migrate.Options{}).Held, held, query)
+	}
+}

@@ -313,6 +313,10 @@ func (j *judgement) takes() {
 			if o.Kind == Schema {
 				t.Only = j.c.known() && !slices.Contains(j.c.defaultPath, o.Name) && !j.c.roles[o.Name]
 			}
+			switch j.Kind {
+			case "set_schema_table", "set_schema_view", "set_schema_materialized_view":
+				t.Only = j.alongThePath()
+			}
 			j.Takes = append(j.Takes, t)
 		}
 		switch rule.What {
@@ -336,6 +340,20 @@ func (j *judgement) takes() {
 			j.Takes[i].Roles = roles
 		}
 	}
+}
+
+// alongThePath reports whether a relation moves from one schema of the search path to another, where nothing has its name.
+func (j *judgement) alongThePath() bool {
+	c := j.c
+	if j.rel == nil || !slices.Contains(c.defaultPath, j.To) || !slices.Contains(c.defaultPath, j.rel.schema) {
+		return false
+	}
+	for _, schema := range c.defaultPath {
+		if _, taken := c.relations[key(schema, j.rel.name)]; taken && schema != j.rel.schema {
+			return false
+		}
+	}
+	return true
 }
 
 // losers are the roles that an operation on rights is about; nil where everybody may be among them.

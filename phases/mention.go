@@ -60,23 +60,21 @@ type RelationMention struct {
 	// a column list, counted from 0.
 	Defaults   []string
 	DefaultsAt []int
+	// Perhaps is true for what is only assumed beside the mention that the query makes.
+	Perhaps bool
 	// Needs are columns that the relation must have, or else the statement fails whatever it stands for; used for
 	// relations whose Name is a pattern.
 	Needs []string
 }
 
-// Unqualify gives the mentions with the schemas left out that are not known: where no file makes a schema, it may be the one to which
-// unqualified names lead.
+// Unqualify gives the mentions with one more, without its schema, for each of a schema that is not known: where no file makes a schema, it
+// may be the one to which unqualified names lead.
 func (m Mentions) Unqualify(known func(schema string) bool) *Mentions {
-	m.Relations, m.Selects = slices.Clone(m.Relations), slices.Clone(m.Selects)
-	for i := range m.Relations {
-		if !known(m.Relations[i].Schema) {
-			m.Relations[i].Schema = ""
-		}
-	}
-	for i := range m.Selects {
-		if !known(m.Selects[i].Schema) {
-			m.Selects[i].Schema = ""
+	m.Relations = slices.Clone(m.Relations)
+	for _, r := range m.Relations {
+		if r.Schema != "" && !known(r.Schema) {
+			r.Schema, r.Perhaps = "", true
+			m.Relations = append(m.Relations, r)
 		}
 	}
 	return &m
@@ -131,6 +129,9 @@ func (m *Mentions) RunBy(h *Holders) bool {
 		return true
 	}
 	for _, r := range m.Relations {
+		if r.Perhaps {
+			continue
+		}
 		if need := r.Uses & (Insert | Update | Delete); need != 0 && !isPattern(r.Name) && !h.may(r.Schema, r.Name, need) {
 			return false
 		}
@@ -255,7 +256,7 @@ func (m *Mentions) meets(take Take, reach []Reached, columns []string) Mention {
 	case Schema:
 		name := firstOf(take.Object.Schema, take.Object.Name)
 		for _, r := range m.Relations {
-			if r.Schema == name || r.Schema == "" && !take.Only || isPattern(r.Schema) {
+			if r.Schema == name || r.Schema == "" && !take.Only && !r.Perhaps || isPattern(r.Schema) {
 				return Mention{Uses: take.Uses, Named: r.Schema == name}
 			}
 		}
@@ -328,7 +329,7 @@ func (m *Mentions) relationMeets(take Take, reach []Reached) Mention {
 	name, uses := take.Object.Relation, take.Uses
 	var found Use
 	for _, r := range m.Relations {
-		if r.is(take.Object.Schema, name) {
+		if r.is(take.Object.Schema, name) && (r.Schema != "" || r.Perhaps || !take.Only) {
 			found |= r.usesOf(take)
 		}
 	}

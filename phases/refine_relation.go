@@ -44,13 +44,6 @@ func (j *judgement) refineRelation() {
 			}
 		}
 		j.renamed()
-	case "set_schema_table", "set_schema_view", "set_schema_materialized_view", "set_schema_sequence":
-		if slices.Contains(c.defaultPath, j.To) && j.rel != nil && slices.Contains(c.defaultPath, j.rel.schema) && !c.taken(j.rel, j.To) {
-			j.Why = "the new schema is in the search path"
-			if j.Kind == "set_schema_sequence" {
-				j.Why = ""
-			}
-		}
 	case "owner_table", "owner_view", "owner_materialized_view", "owner_sequence", "owner_foreign_table":
 		if j.rel != nil && j.rel.open().owner != "" && j.rel.open().owner == j.To {
 			j.Why = "the owner stays"
@@ -113,12 +106,6 @@ func (j *judgement) refineRelation() {
 			j.Why = "the option changes plans only"
 		}
 	}
-}
-
-// taken reports whether a schema has a relation of that name already.
-func (c *Catalog) taken(r *rel, schema string) bool {
-	_, ok := c.relations[key(schema, r.name)]
-	return ok
 }
 
 // shadows reports whether a new table hides an older one of the same name from code that does not qualify it.
@@ -533,15 +520,9 @@ func (j *judgement) refineObject() {
 		if t := c.typ(TypeName{Schema: j.On.Schema, Name: j.On.Name}); t != nil && c.fresh(t.born) {
 			j.Why = "the type was made in the same run"
 		}
-		if strings.HasPrefix(string(j.Kind), "set_schema") && slices.Contains(c.defaultPath, j.To) {
-			j.Why = "the new schema is in the search path"
-		}
 	case "drop_function", "drop_procedure", "drop_routine", "drop_aggregate", "rename_function", "rename_procedure", "rename_routine", "rename_aggregate",
 		"set_schema_function", "set_schema_procedure", "set_schema_aggregate", "owner_function", "owner_procedure", "owner_routine", "owner_aggregate":
 		j.madeHere()
-		if strings.HasPrefix(string(j.Kind), "set_schema") && slices.Contains(c.defaultPath, j.To) {
-			j.Why = "the new schema is in the search path"
-		}
 	case "create_publication", "add_publication_table", "set_publication_tables":
 		if c.known() && !j.lacksIdentity() {
 			j.Kind += "_keyed"

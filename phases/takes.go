@@ -134,7 +134,8 @@ type Take struct {
 	Uses       Use       `json:"uses"`
 	Certainty  Certainty `json:"-"`
 	Everything bool      `json:"everything,omitempty"`
-	// Only narrows a take: of a schema, only what qualifies its name is affected, for no search path has it; of a
+	// Only narrows a take: of a schema, only what qualifies its name is affected, for no search path has it; of a relation likewise, for the
+	// search path finds it where it moves; of a
 	// constraint, only what names it; of phases.Alone, no other relation has a column of that name.
 	Only bool `json:"-"`
 	// Roles are those that lose by it, as with a right that is revoked; nil for everybody. Holders is what they could do
