@@ -263,6 +263,40 @@ func TestInvalidIndexIsRepaired(t *testing.T) {
 	var integrity *migrate.IntegrityError
 	require.ErrorAs(t, err, &integrity)
 	require.Contains(t, err.Error(), "lower(email)")
+	require.Contains(t, integrity.Hint, "another name")
+	files["0003_users_email_idx.sql"] = history("x", "create index concurrently users_email_idx_2 on users (email);")["x"]
+	require.Len(t, up(t, db.URL, files, migrate.Options{}).Applied, 1, "what the hint says can be done")
+}
+
+// An index that an interrupted build leaves, and that cannot be dropped at once because others are in the way, is told of.
+func TestInterruptedBuild(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Database(t)
+	files := history(ordinary[:4]...)
+	up(t, db.URL, files, migrate.Options{})
+	writer := db.Conn(t)
+	tx, err := writer.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = tx.Exec(t.Context(), "update users set email = email where id = 1")
+	require.NoError(t, err)
+	files["0003_i.sql"] = history("x", "create index concurrently i on users (email);")["x"]
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var left []string
+	_, err = migrator(t, db.URL, files, migrate.Options{OnEvent: func(e migrate.Event) {
+		switch e := e.(type) {
+		case migrate.Progress:
+			cancel()
+		case migrate.LeftInvalid:
+			left = append(left, e.Index)
+		}
+	}}).Migrate(ctx)
+	require.ErrorIs(t, err, context.Canceled)
+	require.Equal(t, []string{`"public"."i"`}, left)
+	require.False(t, pgtest.Value[bool](t, db, `select indisvalid from pg_index where indexrelid = 'i'::regclass`))
+	require.NoError(t, tx.Rollback(t.Context()))
+	up(t, db.URL, files, migrate.Options{})
+	require.True(t, pgtest.Value[bool](t, db, `select indisvalid from pg_index where indexrelid = 'i'::regclass`))
 }
 
 // leaveInvalidIndex lets a concurrent build time out while an old transaction is in its way.

@@ -183,7 +183,19 @@ select coalesce((select split_part(c, '=', 2) from pg_db_role_setting s, unnest(
 	}
 	switch {
 	case strings.Contains(role, "default_transaction_read_only=on"):
-		d.say("role settings", Ill, "sessions are read-only here: "+role, fmt.Sprintf("alter role %s reset default_transaction_read_only", qualified("", d.s.role)))
+		var source string
+		if err := d.s.conn.QueryRow(ctx, `select source from pg_settings where name = 'default_transaction_read_only'`).Scan(&source); err != nil {
+			return err
+		}
+		owner := map[string]string{
+			"database": "database " + qualified("", d.s.database), "user": "role " + qualified("", d.s.role),
+			"database user": fmt.Sprintf("role %s in database %s", qualified("", d.s.role), qualified("", d.s.database)),
+		}[source]
+		next := ""
+		if owner != "" {
+			next = fmt.Sprintf("alter %s reset default_transaction_read_only", owner)
+		}
+		d.say("role settings", Ill, "sessions are read-only here: "+role, next)
 	case role != "":
 		d.say("role settings", Well, "set for this role or database: "+role+"; pawl sets lock_timeout and statement_timeout itself", "")
 	default:

@@ -125,6 +125,8 @@ type IntegrityError struct {
 	Path    string
 	Message string
 	Hint    string
+	// untouched is true where a statement of a file of steps was not sent: it may be corrected like one that PostgreSQL refused.
+	untouched bool
 }
 
 func (e *IntegrityError) Error() string {

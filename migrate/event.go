@@ -110,6 +110,13 @@ type Recovered struct {
 	What      string
 }
 
+// LeftInvalid means that a build failed or was interrupted, and that its INVALID index could not be dropped at once. Writers keep it up
+// until the next run drops it.
+type LeftInvalid struct {
+	Migration *Migration
+	Index     string
+}
+
 // Overruled means that a lock_timeout which the file sets, 0 for none, is left out: others would wait as long. A pawl:timeout of the file
 // makes the longest longer.
 type Overruled struct {
@@ -150,6 +157,7 @@ func (LockMissed) isEvent()        {}
 func (DecidedAnew) isEvent()       {}
 func (Progress) isEvent()          {}
 func (Recovered) isEvent()         {}
+func (LeftInvalid) isEvent()       {}
 func (Overruled) isEvent()         {}
 func (ServerNotice) isEvent()      {}
 func (Applied) isEvent()           {}

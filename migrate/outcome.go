@@ -85,7 +85,7 @@ func (m *Migrator) buildIndex(ctx context.Context, s *session, migration *Migrat
 			return &IntegrityError{
 				Version: migration.Version, Path: fmt.Sprintf("%s:%d:%d", migration.Path, at.Line, at.Column),
 				Message: fmt.Sprintf("there is an index %s already, and it is another one: %s", o.Name, state.definition),
-				Hint:    "give the new index another name, or drop the old one in a migration of its own",
+				Hint:    "give the new index another name, or drop the old one in a migration of its own", untouched: true,
 			}
 		case state.building:
 			return &TransientError{Message: fmt.Sprintf("%s: another session is building index %s", migration.Path, o.Name), Hint: "run pawl again when it is done"}
@@ -100,7 +100,7 @@ func (m *Migrator) buildIndex(ctx context.Context, s *session, migration *Migrat
 	}
 	f := migration.File()
 	if err := s.send(ctx, f, f.Text, p); err != nil {
-		m.dropRemains(ctx, s, o)
+		m.dropRemains(ctx, s, migration, o)
 		return err
 	}
 	state, err = s.index(ctx, o)
@@ -130,15 +130,18 @@ func (s *session) hurry(ctx context.Context) error {
 
 // dropRemains takes the INVALID index of a failed build away at once: it slows writers down, and a unique one even
 // refuses rows. Where that fails too, the next run does it.
-func (m *Migrator) dropRemains(ctx context.Context, s *session, o parse.Outcome) {
+func (m *Migrator) dropRemains(ctx context.Context, s *session, migration *Migration, o parse.Outcome) {
 	if s.conn.IsClosed() {
 		return
 	}
 	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	state, err := s.index(clean, o)
-	if err == nil && state.exists && !state.valid && !state.building && s.hurry(clean) == nil {
-		_ = s.dropIndex(clean, state.schema, o.Name)
+	if err != nil || !state.exists || state.valid || state.building || s.hurry(clean) != nil {
+		return
+	}
+	if s.dropIndex(clean, state.schema, o.Name) != nil {
+		m.opts.OnEvent(LeftInvalid{migration, qualified(state.schema, o.Name)})
 	}
 }
 
@@ -208,7 +211,7 @@ func (m *Migrator) reindex(ctx context.Context, s *session, migration *Migration
 	}
 	f := migration.File()
 	if err := s.send(ctx, f, f.Text, p); err != nil {
-		m.dropLeftovers(ctx, s, o)
+		m.dropLeftovers(ctx, s, migration, o)
 		return err
 	}
 	return nil
@@ -257,8 +260,8 @@ order by 1, 2`
 	})
 }
 
-// dropLeftovers takes away at once what a failed REINDEX left. Where that fails too, the next run does it.
-func (m *Migrator) dropLeftovers(ctx context.Context, s *session, o parse.Outcome) {
+// dropLeftovers takes away at once what a failed REINDEX left. Where that fails too, the next run does it. Migration is nil where none runs.
+func (m *Migrator) dropLeftovers(ctx context.Context, s *session, migration *Migration, o parse.Outcome) {
 	if s.conn.IsClosed() {
 		return
 	}
@@ -269,7 +272,9 @@ func (m *Migrator) dropLeftovers(ctx context.Context, s *session, o parse.Outcom
 		return
 	}
 	for _, l := range left {
-		_ = s.dropIndex(clean, l.schema, l.name)
+		if s.dropIndex(clean, l.schema, l.name) != nil && migration != nil {
+			m.opts.OnEvent(LeftInvalid{migration, qualified(l.schema, l.name)})
+		}
 	}
 }
 

@@ -284,7 +284,7 @@ func (r *repairer) index(ctx context.Context, i invalid) (Repair, error) {
 func (r *repairer) rebuild(ctx context.Context, i invalid, o parse.Outcome) error {
 	_, err := r.s.conn.Exec(ctx, "reindex index concurrently "+i.qualified())
 	if err != nil {
-		r.m.dropLeftovers(ctx, r.s, parse.Outcome{Kind: parse.Reindexed, Schema: i.Schema, Name: i.Name})
+		r.m.dropLeftovers(ctx, r.s, nil, parse.Outcome{Kind: parse.Reindexed, Schema: i.Schema, Name: i.Name})
 		if sqlState(err) == "23505" {
 			return fmt.Errorf("rows contradict it, which has to be put right first: %w", err)
 		}

@@ -312,7 +312,12 @@ func (m *Migrator) stepError(ctx context.Context, s *session, step Step, index i
 	}
 	m.rollback(ctx, s)
 	// An answer of the server is certainty: whatever the statement had begun is undone, or found by name the next time.
-	if code := sqlState(err); code != "" {
+	code := sqlState(err)
+	var integrity *IntegrityError
+	if errors.As(err, &integrity) && integrity.untouched {
+		code = "untouched"
+	}
+	if code != "" {
 		if recordErr := m.failed(ctx, s, step, index, code); recordErr != nil && ctx.Err() == nil {
 			return errors.Join(sortStatementError(ctx, migration, err), recordErr)
 		}

@@ -44,7 +44,7 @@ func (e interruptedError) Error() string {
 	if e.signal == syscall.SIGTERM {
 		name = "SIGTERM"
 	}
-	return "interrupted by " + name + "; what was under way is rolled back"
+	return "interrupted by " + name + "; what was under way is rolled back, or put right by the next run"
 }
 
 // interruptible gives a context that ends with an interruptedError at the first SIGINT or SIGTERM, so that the statement

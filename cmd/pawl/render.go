@@ -79,6 +79,8 @@ func printEvent(w io.Writer, event migrate.Event) {
 		}
 	case migrate.Recovered:
 		fmt.Fprintf(w, "  %s: %s\n", e.Migration.Name, e.What)
+	case migrate.LeftInvalid:
+		fmt.Fprintf(w, "  %s: the INVALID index %s could not be dropped at once, and slows writers down until the next run drops it\n", e.Migration.Name, e.Index)
 	case migrate.Overruled:
 		fmt.Fprintf(w, "  %s: its lock_timeout of %s is left out, for others would wait as long: `-- pawl:timeout lock=…` is how a file waits for more than %s\n", e.Migration.Name, e.Set, e.Longest)
 	case migrate.ServerNotice:
@@ -205,6 +207,8 @@ func (a *app) logEvent(event migrate.Event) {
 			Interface("blockers", blockers(e.Blockers)).Msg("in progress")
 	case migrate.Recovered:
 		l.Info().Str("migration", e.Migration.Name).Str("what", e.What).Msg("recovered")
+	case migrate.LeftInvalid:
+		l.Warn().Str("migration", e.Migration.Name).Str("index", e.Index).Msg("invalid index left")
 	case migrate.Overruled:
 		l.Warn().Str("migration", e.Migration.Name).Dur("lock_timeout_ms", e.Set).Dur("longest_ms", e.Longest).Msg("lock_timeout left out")
 	case migrate.ServerNotice:
