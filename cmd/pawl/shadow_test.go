@@ -100,6 +100,7 @@ create table ev_a partition of ev for values from ('2024-01-01') to ('2025-01-01
 		{"values of a row move", shifting, "alter table src drop column b;", "insert into src values ($1, $2)", "broken", "broken"},
 		{"the last column", shifting, "alter table src drop column c;", "insert into src values ($1, $2)", "broken", "allowed"},
 		{"a star that is only read", shifting, "alter table src drop column b;", "select d.a from dst d where exists (select * from src s where s.a = d.a)", "broken", "allowed"},
+		{"a rule that does nothing instead", shifting, "create rule r as on insert to src do instead nothing;", "insert into src values ($1, $2, $3)", "broken", "broken"},
 		{"a cast that PostgreSQL makes unasked", "create type ca as (x int); create function fc(ca) returns text language sql as 'select $1.x::text'; create cast (ca as text) with function fc(ca);", "drop cast (ca as text);", "select 1", "broken", "allowed"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
