@@ -1,6 +1,8 @@
 package integration
 
 import (
+	"fmt"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -27,5 +29,28 @@ func TestNamesOfTenants(t *testing.T) {
 		var config *migrate.ConfigError
 		require.ErrorAs(t, err, &config, name)
 		require.Contains(t, err.Error(), "cannot be a tenant's")
+	}
+}
+
+// A role that may make no schemas migrates where somebody has made them for it; what to run for that is in the message.
+func TestRoleThatMayNotMakeSchemas(t *testing.T) {
+	t.Parallel()
+	for _, schema := range []string{"", "acme"} {
+		db := pgtest.Database(t)
+		role := "poor_" + db.Name
+		db.Exec(t, fmt.Sprintf("create role %s login; grant all on schema public to %[1]s", role))
+		as, err := url.Parse(db.URL)
+		require.NoError(t, err)
+		as.User = url.User(role)
+		files := history("0001_t.sql", "create table t (id int);", "0002_i.sql", "create index concurrently i on t (id);")
+		_, err = migrator(t, as.String(), files, migrate.Options{Schema: schema}).Migrate(t.Context())
+		var config *migrate.ConfigError
+		require.ErrorAs(t, err, &config)
+		_, remedy, ok := strings.Cut(config.Hint, "no more than ")
+		require.True(t, ok, config.Hint)
+		_, remedy, _ = strings.Cut(remedy, ": ")
+		db.Exec(t, remedy)
+		require.Len(t, up(t, as.String(), files, migrate.Options{Schema: schema}).Applied, 2)
+		require.Empty(t, up(t, as.String(), files, migrate.Options{Schema: schema}).Applied)
 	}
 }

@@ -119,21 +119,21 @@ func (d *doctor) ledger(ctx context.Context) error {
 }
 
 func (d *doctor) rights(ctx context.Context) error {
-	var create bool
+	var create, made bool
 	var foreign int
 	var example *string
 	const query = `
-select has_database_privilege(current_database(), 'create'), count(*) filter (where not mine), min(name) filter (where not mine)
+select has_database_privilege(current_database(), 'create'), coalesce((select has_schema_privilege(oid, 'create') from pg_namespace where nspname = $1), false), count(*) filter (where not mine), min(name) filter (where not mine)
 from (select pg_has_role(c.relowner, 'usage') as mine, n.nspname || '.' || c.relname as name
       from pg_class c join pg_namespace n on n.oid = c.relnamespace
       where c.relkind in ('r', 'p', 'm', 'v', 'S') and n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast') and n.nspname not like 'pg\_t%'
         and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
       union all select true, '') x`
-	if err := d.s.conn.QueryRow(ctx, query).Scan(&create, &foreign, &example); err != nil {
+	if err := d.s.conn.QueryRow(ctx, query, d.s.ledgerSchema).Scan(&create, &made, &foreign, &example); err != nil {
 		return err
 	}
 	switch {
-	case !create && !d.s.hasLedger:
+	case !create && !d.s.hasLedger && !made:
 		d.say("rights", Ill, fmt.Sprintf("role %q may not create a schema in this database, and schema pawl is needed", d.s.role),
 			fmt.Sprintf("grant create on database %s to %s", qualified("", d.s.database), qualified("", d.s.role)))
 	case foreign > 0:

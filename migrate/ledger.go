@@ -193,14 +193,31 @@ func (s *session) upgradeLedger(ctx context.Context, l *Ledger, wanted Environme
 		if err != nil {
 			panic(err)
 		}
+		sql, there := string(text), false
+		if version == 1 {
+			if there, err = s.emptySchema(ctx, s.ledgerSchema); err != nil {
+				return err
+			}
+		}
+		if there {
+			sql = strings.Replace(sql, "create schema "+LedgerSchema+";", "", 1)
+		}
 		err = pgx.BeginFunc(ctx, s.conn, func(tx pgx.Tx) error {
-			_, err := tx.Exec(ctx, string(text))
+			_, err := tx.Exec(ctx, sql)
 			return err
 		})
 		if sqlState(err) == "42501" {
+			role, schema := pgx.Identifier{s.role}.Sanitize(), pgx.Identifier{s.ledgerSchema}.Sanitize()
+			if there {
+				return &ConfigError{
+					Message: fmt.Sprintf("role %q may not make pawl's tables in schema %q", s.role, s.ledgerSchema),
+					Hint:    fmt.Sprintf("grant usage, create on schema %s to %s;", schema, role),
+				}
+			}
 			return &ConfigError{
 				Message: fmt.Sprintf("role %q may not create pawl's schema in database %q", s.role, s.database),
-				Hint:    fmt.Sprintf("grant create on database %s to %s;", pgx.Identifier{s.database}.Sanitize(), pgx.Identifier{s.role}.Sanitize()),
+				Hint: fmt.Sprintf("grant create on database %s to %s; or, if it is to have no more than that: create schema %s authorization %[2]s;",
+					pgx.Identifier{s.database}.Sanitize(), role, schema),
 			}
 		}
 		if err != nil {
@@ -222,6 +239,14 @@ func (s *session) upgradeLedger(ctx context.Context, l *Ledger, wanted Environme
 // installing is the key in pawl.meta of a first installation that is under way. Its value is when it began, and in a line each the
 // schemas that were bare.
 const installing = "installing"
+
+// emptySchema reports whether a schema is there, made for the ledger by somebody with the right to, and nothing is in it.
+func (s *session) emptySchema(ctx context.Context, name string) (bool, error) {
+	const query = `select exists (select from pg_namespace n where n.nspname = $1 and not exists (select from pg_class c where c.relnamespace = n.oid))`
+	var empty bool
+	err := s.conn.QueryRow(ctx, query, name).Scan(&empty)
+	return empty, classify(ctx, "look for pawl's schema", err)
+}
 
 // others is the key in pawl.meta that says that the database had tables of others before the first migration.
 const others = "others"

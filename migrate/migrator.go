@@ -424,8 +424,8 @@ func (m *Migrator) look(ctx context.Context, s *session) (*Ledger, error) {
 func (m *Migrator) prepare(ctx context.Context, s *session, l *Ledger) error {
 	created := l.Schema == 0
 	if s.schema != "" && created {
-		if _, err := s.conn.Exec(ctx, "create schema if not exists "+pgx.Identifier{s.schema}.Sanitize()); err != nil {
-			return classify(ctx, "make the schema "+s.schema, err)
+		if err := s.makeSchema(ctx); err != nil {
+			return err
 		}
 	}
 	if err := s.upgradeLedger(ctx, l, m.opts.Environment); err != nil {

@@ -46,6 +46,27 @@ func checkTenant(schema string) error {
 	return &ConfigError{Message: fmt.Sprintf("schema %q cannot be a tenant's: %s", schema, why), Hint: "give the tenant a schema of another name"}
 }
 
+// makeSchema makes the tenant's schema where it is missing. PostgreSQL wants the right to make one for IF NOT EXISTS, too.
+func (s *session) makeSchema(ctx context.Context) error {
+	var there bool
+	if err := s.conn.QueryRow(ctx, `select exists (select from pg_namespace where nspname = $1)`, s.schema).Scan(&there); err != nil {
+		return classify(ctx, "look for the schema "+s.schema, err)
+	}
+	if there {
+		return nil
+	}
+	_, err := s.conn.Exec(ctx, "create schema if not exists "+pgx.Identifier{s.schema}.Sanitize())
+	if sqlState(err) == "42501" {
+		role := pgx.Identifier{s.role}.Sanitize()
+		return &ConfigError{
+			Message: fmt.Sprintf("role %q may not make the schema %q in database %q", s.role, s.schema, s.database),
+			Hint: fmt.Sprintf("grant create on database %s to %s; or, if it is to have no more than these: create schema %s authorization %[2]s; create schema %[4]s authorization %[2]s;",
+				pgx.Identifier{s.database}.Sanitize(), role, pgx.Identifier{s.schema}.Sanitize(), pgx.Identifier{s.ledgerSchema}.Sanitize()),
+		}
+	}
+	return classify(ctx, "make the schema "+s.schema, err)
+}
+
 // ledgerConn is a connection whose statements about the ledger are about one in another schema than pawl. Only names that the ledger's
 // own migrations make are changed, and no parameter is.
 type ledgerConn struct {
