@@ -100,6 +100,8 @@ create table ev_a partition of ev for values from ('2024-01-01') to ('2025-01-01
 		{"values of a row move", shifting, "alter table src drop column b;", "insert into src values ($1, $2)", "broken", "broken"},
 		{"the last column", shifting, "alter table src drop column c;", "insert into src values ($1, $2)", "broken", "allowed"},
 		{"a star that is only read", shifting, "alter table src drop column b;", "select d.a from dst d where exists (select * from src s where s.a = d.a)", "broken", "allowed"},
+		{"rows locked through a view that groups", shifting, "alter table src rename to src2; create view src as select a, max(b) b, max(c) c from src2 group by a;", "select b from src where a = $1 for no  key update", "broken", "broken"},
+		{"rows locked through a simple view", shifting, "alter table src rename to src2; create view src as select a, b, c from src2 where a > 0;", "select b from src where a = $1 for update", "allowed", "allowed"},
 		{"a rule that does nothing instead", shifting, "create rule r as on insert to src do instead nothing;", "insert into src values ($1, $2, $3)", "broken", "broken"},
 		{"a cast that PostgreSQL makes unasked", "create type ca as (x int); create function fc(ca) returns text language sql as 'select $1.x::text'; create cast (ca as text) with function fc(ca);", "drop cast (ca as text);", "select 1", "broken", "allowed"},
 	} {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/bitvault/pawl/internal/pattern"
 	"github.com/bitvault/pawl/phases/gate"
 )
 
@@ -92,8 +93,12 @@ func readOutcome(pipeline *pgconn.Pipeline) (outcome, error) {
 	}
 }
 
-// Prepare asks the server to prepare each text, and for a generic plan of each one that has a conflict target: a missing
-// arbiter index is found only then. Nothing is executed. Inside a transaction each text is asked about behind a
+// planned matches texts of which only planning shows that they fail: one with a conflict target needs an index for it, and rows can be
+// locked through simple views alone.
+var planned = pattern.Lazy(`(?i)\bconflict\b|\bfor\s+(no\s+key\s+update|update|key\s+share|share)\b`)
+
+// Prepare asks the server to prepare each text, and for a generic plan of each one that needs it: a missing arbiter index,
+// for example, is found only then. Nothing is executed. Inside a transaction each text is asked about behind a
 // savepoint. Errors are those of the connection.
 func Prepare(ctx context.Context, conn Conn, texts []string) ([]Prepared, error) {
 	inside := conn.PgConn().TxStatus() != 'I'
@@ -141,7 +146,7 @@ func plans(ctx context.Context, conn Conn, texts []string, prepared []Prepared, 
 	first := len(commands)
 	var at []int
 	for i, text := range texts {
-		if prepared[i].Err != nil || !strings.Contains(strings.ToLower(text), "conflict") {
+		if prepared[i].Err != nil || !planned().MatchString(text) {
 			continue
 		}
 		args := ""
