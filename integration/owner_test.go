@@ -39,6 +39,27 @@ REVOKE ALL ON TABLE public.t FROM PUBLIC;
 	})
 }
 
+// Dropping what cannot be there takes nothing either: first files, and dumps with --clean, begin so.
+func TestBaselineThatCleans(t *testing.T) {
+	t.Parallel()
+	db := pgtest.Database(t)
+	files := history("0001_baseline.sql", `
+drop policy if exists p on public.t;
+alter table if exists only public.t drop constraint if exists t_pkey;
+drop trigger if exists tr on public.t;
+alter table if exists public.t alter column id drop default;
+drop view if exists public.v;
+drop table if exists t, public.u;
+drop function if exists public.f(integer);
+drop type if exists public.mood;
+drop schema if exists app;
+create table t (id int primary key);
+`)
+	require.Len(t, up(t, db.URL, files, migrate.Options{}).Applied, 1)
+	files["0002_again.sql"] = history("x", "drop table if exists t;")["x"]
+	require.Len(t, up(t, db.URL, files, migrate.Options{}).Held, 1)
+}
+
 // What is there already is a contract, as before.
 func TestOwnersOfWhatIsThere(t *testing.T) {
 	t.Parallel()

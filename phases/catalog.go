@@ -40,7 +40,7 @@ type Catalog struct {
 	step   int32
 	mark   int32
 	marked bool
-	// touched counts the objects ever made: an empty catalog knows nothing about the database.
+	// touched counts the objects ever made, and the schemas known to be bare: an empty catalog knows nothing about the database.
 	touched int
 	// see is told of each operation before it is applied; nil for nobody.
 	see   func(*AssessedOperation)
@@ -193,8 +193,10 @@ func (c *Catalog) Mark() {
 	c.marked, c.mark = true, c.step+1
 }
 
-// Bare says that nothing was in a schema when the run began that Mark marks: no code can have used it, as if the run had made it.
+// Bare says that nothing was in a schema when the run began that Mark marks: no code can have used it, as if the run had made it. The
+// database was empty then, so that what a file drops IF EXISTS, as dumps with --clean do, is known not to be there.
 func (c *Catalog) Bare(schemas ...string) {
+	c.touched += len(schemas)
 	for _, name := range schemas {
 		c.schemaBorn[name] = c.mark
 	}

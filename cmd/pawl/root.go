@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"io"
 	"os"
 	"runtime/debug"
@@ -234,6 +235,10 @@ func (a *app) database() (*pgx.ConnConfig, error) {
 }
 
 func lastError(err error) string {
+	if file := (*fs.PathError)(nil); errors.As(err, &file) {
+		// such as a certificate's; the path is no secret
+		return file.Error()
+	}
 	for {
 		next := errors.Unwrap(err)
 		if next == nil {
