@@ -102,6 +102,8 @@ type File struct {
 	Options    *Options
 	// Groups gives for each statement the number of its transaction; 0 for one that runs alone.
 	Groups []int
+	// back gives for each statement the ROLLBACK that takes it back; nil where nothing is taken back.
+	back []int
 	// Explicit is true where the file itself, or a mark of its tool, says that the group is a transaction.
 	Explicit []bool
 
@@ -147,6 +149,7 @@ func (l *Linter) Assess(s *Source) (*phases.Assessment, []Finding) {
 		return f.Assessment, found
 	}
 	f.group()
+	f.back = s.File.RolledBack()
 	f.Assessment = l.catalog.AssessEach(s.File, f.see)
 	f.unwrap()
 	f.settle()
@@ -214,6 +217,7 @@ func (f *File) see(statement, number int, op *phases.AssessedOperation) {
 		// What a function's body does is told where it is called.
 		o.place = whole
 	}
+	takenBack := f.back != nil && f.back[statement] > 0
 	for _, i := range list {
 		if f.severities[i] == Off {
 			continue
@@ -222,7 +226,7 @@ func (f *File) see(statement, number int, op *phases.AssessedOperation) {
 		if r.When != nil && !r.When(o) {
 			continue
 		}
-		if r.Contract && f.declared() {
+		if r.Contract && f.declared() || takenBack && (r.Contract || op.Phase == phases.Contract && !op.Effect.Scan && !op.Effect.Rewrite) {
 			continue
 		}
 		c := candidate{rule: i, statement: statement, operation: number, Finding: Finding{

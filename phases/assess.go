@@ -1,6 +1,9 @@
 package phases
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // RelationLock is the strongest lock that an operation takes on one relation that existed before it.
 type RelationLock struct {
@@ -60,6 +63,7 @@ func (c *Catalog) AssessEach(f *File, see func(statement, operation int, op *Ass
 	}
 	c.session, c.local, c.gone, c.filled = session{path: slices.Clone(c.defaultPath)}, nil, c.gone[:0], map[*rel]bool{}
 	a := &Assessment{File: f, Transactional: true, Statements: make([]AssessedStatement, 0, len(f.Statements))}
+	back := f.RolledBack()
 	for i := range f.Statements {
 		s := &f.Statements[i]
 		as := AssessedStatement{Statement: s, Transactional: true}
@@ -86,6 +90,15 @@ func (c *Catalog) AssessEach(f *File, see func(statement, operation int, op *Ass
 		}
 		a.Transactional = a.Transactional && as.Transactional
 		a.Statements = append(a.Statements, as)
+		if back != nil && strings.HasPrefix(s.Control, "rollback") {
+			var taken []AssessedStatement
+			for n := range i {
+				if back[n] == i {
+					taken = append(taken, a.Statements[n])
+				}
+			}
+			c.rollback(taken)
+		}
 	}
 	c.see = nil
 	for _, p := range f.Problems {
