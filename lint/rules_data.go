@@ -108,7 +108,7 @@ func (o *Op) bounded() bool {
 	named := func(list []string) bool {
 		return slices.ContainsFunc(list, func(c string) bool { return slices.Contains(keys, c) })
 	}
-	if named(o.Query.Key) {
+	if o.Kind != "merge" && named(o.Query.Key) {
 		return true
 	}
 	lower := strings.ToLower(text)

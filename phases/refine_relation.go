@@ -770,7 +770,7 @@ func (j *judgement) refineData() {
 			j.Kind += "_by_key"
 		}
 	case "merge":
-		if !j.readsOld() && j.rel != nil {
+		if !j.readsOld() && j.rel != nil && j.rel.looksUp(q.Key) {
 			j.Kind = "merge_by_key"
 		}
 	}
@@ -792,7 +792,7 @@ func (j *judgement) readsOld() bool {
 		if j.c.fresh(r.born) || r.temporary || r.kind == Sequence {
 			continue
 		}
-		if len(j.Query.Reads) == 1 && (j.Query.Limited || r.looksUp(j.Query.Key)) {
+		if len(j.Query.Reads) == 1 && (j.Query.Limited || j.Kind != "merge" && r.looksUp(j.Query.Key)) {
 			continue
 		}
 		return true

@@ -350,7 +350,7 @@ func (c *collector) merge(s *pg.MergeStmt) {
 		c.list(w.GetTargetList())
 		c.list(w.GetValues())
 	}
-	c.q.Writes = append(c.q.Writes, phases.Write{Verb: "merge", Table: relation(phases.Table, s.Relation), Where: true})
+	c.q.Writes = append(c.q.Writes, phases.Write{Verb: "merge", Table: relation(phases.Table, s.Relation), Where: true, Key: joined(s.JoinCondition)})
 	c.depth--
 }
 
@@ -377,6 +377,26 @@ func keyColumns(n *pg.Node, variables bool) []string {
 			if name := lastField(v.AExpr.Rexpr); name != "" && (variables || !mentionsColumn(v.AExpr.Lexpr)) {
 				return []string{name}
 			}
+		}
+	}
+	return nil
+}
+
+// joined gives the columns, of either side, that a join compares for equality, in the parts that AND joins.
+func joined(n *pg.Node) []string {
+	switch v := n.GetNode().(type) {
+	case *pg.Node_BoolExpr:
+		if v.BoolExpr.Boolop != pg.BoolExprType_AND_EXPR {
+			return nil
+		}
+		var out []string
+		for _, a := range v.BoolExpr.Args {
+			out = append(out, joined(a)...)
+		}
+		return out
+	case *pg.Node_AExpr:
+		if v.AExpr.Kind == pg.A_Expr_Kind_AEXPR_OP && word(first(v.AExpr.Name)) == "=" {
+			return slices.DeleteFunc([]string{lastField(v.AExpr.Lexpr), lastField(v.AExpr.Rexpr)}, func(name string) bool { return name == "" })
 		}
 	}
 	return nil
