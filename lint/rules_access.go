@@ -10,9 +10,14 @@ import (
 var accessRules = []Rule{
 	{
 		Name: "enabled-row-security", Severity: Error, Kinds: kinds("enable_row_security", "force_row_security"), Contract: true,
-		When:    func(o *Op) bool { return exposed(o) && len(o.unreached()) > 0 },
+		When: func(o *Op) bool {
+			return o.Existing() && (o.Phase == phases.Contract || o.Kind == "force_row_security" && !o.enabledLater()) && len(o.unreached()) > 0
+		},
 		Summary: "row security switched on without policies that let every command through",
 		Say: func(o *Op) string {
+			if o.Phase != phases.Contract {
+				return o.expand("without ENABLE this does nothing to {table} yet; whoever enables row security later shuts its owner out, too")
+			}
 			if list := o.unreached(); len(list) < 4 {
 				return o.expand("no permissive policy is for " + strings.Join(list, ", ") + ": of {table}, every role that does not own it reaches no row by that")
 			}
@@ -27,10 +32,18 @@ var accessRules = []Rule{
 		Help:    "Change the policies instead; if the rows are for all, say so: `-- pawl:allow disabled-row-security: …`.",
 	},
 	{
-		Name: "restrictive-policy", Severity: Error, Kinds: kinds("create_restrictive_policy", "alter_policy"), Contract: true, When: exposed,
+		Name: "restrictive-policy", Severity: Error, Kinds: kinds("create_restrictive_policy", "alter_policy"), Contract: true,
+		When: func(o *Op) bool {
+			return o.Existing() && (o.Phase == phases.Contract || o.Kind == "create_restrictive_policy")
+		},
 		Summary: "a policy that lets fewer rows through",
-		Message: "rows of {table} that deployed code reads or writes may be out of its reach from here on",
-		Help:    "Add a permissive policy for what is new first; take rows away in a file that says `-- pawl:phase contract`.",
+		Say: func(o *Op) string {
+			if o.Phase != phases.Contract {
+				return o.expand("rows of {table} that deployed code reads or writes are out of its reach once row security is on, whatever other policies let through")
+			}
+			return o.expand("rows of {table} that deployed code reads or writes may be out of its reach from here on")
+		},
+		Help: "Add a permissive policy for what is new first; take rows away in a file that says `-- pawl:phase contract`.",
 	},
 	{
 		Name: "dropped-policy", Severity: Error, Kinds: kinds("drop_policy", "drop_restrictive_policy"), Contract: true, When: func(o *Op) bool { return o.Existing() && o.Why == "" },
@@ -86,6 +99,15 @@ var accessRules = []Rule{
 		Message: "this gives more than anybody needs, or gives it to everybody",
 		Help:    "Grant the privileges that the code uses to the role that it runs as.",
 	},
+}
+
+// enabledLater reports whether the file switches row security of the table on, which is judged there.
+func (o *Op) enabledLater() bool {
+	return slices.ContainsFunc(o.File.File.Statements, func(s phases.Statement) bool {
+		return slices.ContainsFunc(s.Operations, func(op phases.Operation) bool {
+			return op.Kind == "enable_row_security" && op.On.Relation == o.On.Relation
+		})
+	})
 }
 
 // unreached lists the commands that no permissive policy of the table is for, neither one that is there nor one that the file makes.
