@@ -96,6 +96,12 @@ var columnRules = []Rule{
 		Help:    "Let every release write {column} first; then drop the default in a file that says `-- pawl:phase contract`, which the gate holds until that is so.",
 	},
 	{
+		Name: "default-to-null", Severity: Warning, Kinds: kinds("drop_default_nullable"), Contract: true, When: (*Op).losesDefault,
+		Summary: "the default of a nullable column dropped",
+		Message: "an INSERT that leaves {object} out writes NULL from here on, where it wrote the default: deployed readers may not expect it",
+		Help:    "Let every release write {column}, or read NULL, first; then drop the default in a file that says `-- pawl:phase contract`.",
+	},
+	{
 		Name: "violating-default", Severity: Error, Kinds: kinds("set_default_violating"), When: exposed,
 		Summary: "a default that a CHECK may refuse",
 		Message: "a CHECK on {table} may refuse the new default of {object}: every INSERT that leaves the column out would fail",
@@ -199,6 +205,12 @@ var columnRules = []Rule{
 func kinds(names ...phases.Kind) []phases.Kind { return names }
 
 // newColumn reports whether the column was added in the same run.
+// losesDefault reports whether a column that is not of this run had a default other than NULL, and gets no other in the same statement.
+func (o *Op) losesDefault() bool {
+	c, ok := o.Relation().Column(o.On.Column)
+	return o.Existing() && o.Why == "" && ok && !c.New && c.Default != nil && !c.Default.Null
+}
+
 func (o *Op) newColumn() bool {
 	k, ok := o.Relation().Column(o.On.Column)
 	return ok && k.New
