@@ -158,7 +158,7 @@ var columnRules = []Rule{
 		Help: "Drop the foreign key first, change the type on both sides by new columns, and add it again as NOT VALID.",
 	},
 	{
-		Name: "type-behind-view", Severity: Error, Kinds: kinds("alter_column_type", "alter_column_type_widening_rewrite", "alter_column_type_using", "alter_column_type_no_rewrite", "alter_column_type_no_rewrite_scan", "alter_column_type_widening", "alter_column_type_widening_scan"),
+		Name: "type-behind-view", Severity: Error, Kinds: kinds("alter_column_type", "alter_column_type_widening_rewrite", "alter_column_type_using", "alter_column_type_no_rewrite", "alter_column_type_no_rewrite_scan", "alter_column_type_widening", "alter_column_type_widening_scan", "alter_column_type_same"),
 		When:    func(o *Op) bool { return len(o.Relation().ViewsOf(o.On.Column)) > 0 },
 		Summary: "a change of type of a column that a view reads",
 		Say: func(o *Op) string {
