@@ -1,11 +1,15 @@
 package parse_test
 
 import (
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/bitvault/pawl/phases"
 	"github.com/bitvault/pawl/phases/parse"
-	"github.com/stretchr/testify/require"
 )
 
 // place writes a position as line and column.
@@ -148,4 +152,19 @@ func TestSuggest(t *testing.T) {
 	require.Equal(t, "allow", phases.Suggest("alow", parse.Directives()))
 	require.Equal(t, "phase", phases.Suggest("phsae", parse.Directives()))
 	require.Empty(t, phases.Suggest("frobnicate", parse.Directives()))
+}
+
+// Every directive stands in the documentation, and its example there is one that pawl reads.
+func TestDirectivesAreDocumented(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "formats.md"))
+	require.NoError(t, err)
+	for _, name := range parse.Directives() {
+		_, rest, found := strings.Cut(string(text), "| `-- pawl:"+name+" ")
+		require.True(t, found, name)
+		argument, _, _ := strings.Cut(rest, "`")
+		argument = strings.NewReplacer("SELECT …", "SELECT true", "RULE, RULE: REASON", "missing-index: r", "REASON", "r").Replace(argument)
+		f := parse.File("m.sql", []byte("-- pawl:"+name+" "+argument+"\nupdate users set a = b where a is null;\n"))
+		require.Empty(t, f.Problems, name)
+	}
 }
