@@ -38,7 +38,7 @@ var indexRules = []Rule{
 	{
 		Name: "blocking-index-drop", Severity: Error, Kinds: kinds("drop_index", "drop_unique_index"),
 		When: func(o *Op) bool {
-			return o.Existing() && o.Blocks() && !o.ofConstraint() && !o.onMatView() && !o.newIndex()
+			return o.Existing() && o.Blocks() && !o.ofConstraint() && !o.newIndex()
 		},
 		Summary: "DROP INDEX without CONCURRENTLY on a table with traffic",
 		Message: "dropping the index {cost}, and waits behind every query that runs",
