@@ -22,6 +22,7 @@ import (
 func TestSettingsOfTheDatabase(t *testing.T) {
 	t.Parallel()
 	db := pgtest.Database(t)
+	before := db.Conn(t) // the settings are for sessions that begin later
 	for name, value := range map[string]string{
 		"default_transaction_isolation": "serializable", "statement_timeout": "100ms", "lock_timeout": "1ms", "idle_in_transaction_session_timeout": "50ms",
 		"idle_session_timeout": "100ms", "transaction_timeout": "150ms", "standard_conforming_strings": "off", "search_path": "", "datestyle": "German",
@@ -31,7 +32,8 @@ func TestSettingsOfTheDatabase(t *testing.T) {
 		if name == "transaction_timeout" && db.Server.Major < 17 {
 			continue
 		}
-		db.Exec(t, fmt.Sprintf("alter database %s set %s = '%s'", db.Name, name, value))
+		_, err := before.Exec(t.Context(), fmt.Sprintf("alter database %s set %s = '%s'", db.Name, name, value))
+		require.NoError(t, err)
 	}
 	files := history("0001_a.sql", `create table public.a (id int primary key, t text not null default 'x\y');`,
 		"0002_b.sql", "create index concurrently a_t on public.a (t);",
@@ -43,7 +45,9 @@ func TestSettingsOfTheDatabase(t *testing.T) {
 		}
 	}})
 	require.Len(t, r.Applied, 5)
-	require.Equal(t, `x\y`, pgtest.Value[string](t, db, "select t from public.a where id = 1"))
+	var text string
+	require.NoError(t, before.QueryRow(t.Context(), "select t from public.a where id = 1").Scan(&text))
+	require.Equal(t, `x\y`, text)
 	s, err := migrator(t, db.URL, files, migrate.Options{}).Status(t.Context())
 	require.NoError(t, err)
 	require.Len(t, s.Files, 5)
