@@ -320,11 +320,26 @@ func cloneChange(c gate.Change) gate.Change {
 	return c
 }
 
+// swallows reports whether a change is a rule that does nothing where the query inserts.
+func swallows(change string, q gate.Query) bool {
+	rest, ok := strings.CutPrefix(change, "create rule r as on insert to ")
+	table, nothing := strings.CutSuffix(rest, " do instead nothing")
+	return ok && nothing && slices.ContainsFunc(q.Mentions.Relations, func(m phases.RelationMention) bool { return m.Name == table && m.Uses&phases.Insert != 0 })
+}
+
 func (r *trial) score(s *scores, change string, some []gate.Query, failures map[string]*pgconn.PgError, changed map[string]gate.Proof, contract bool, d gate.Decision) {
 	// What changes a result's shape hurts a client that looks at it, unless it only adds.
 	harmless := true
 	for _, each := range some {
 		refused := failures[each.ID]
+		if refused == nil && swallows(change, each) {
+			// It runs, and what it inserts is lost.
+			harmless = false
+			if d.Allowed {
+				s.missed = append(s.missed, fmt.Sprintf("seed %d, %s: allowed as %s, and afterwards %q does nothing", r.seed, change, d.Verdict, each.Text))
+			}
+			continue
+		}
 		if refused == nil {
 			harmless = harmless && (!contract || changed[each.ID].Changed == "")
 			continue
