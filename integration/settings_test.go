@@ -374,3 +374,21 @@ func TestMovedAlongTheSearchPath(t *testing.T) {
 		require.Len(t, up(t, at, files, migrate.Options{}).Held, held, query)
 	}
 }
+
+// A query that sets something and does more besides runs once, whole, and is not run again when its file is resumed.
+func TestSetConfigBesideOtherThings(t *testing.T) {
+	t.Parallel()
+	const made = "create table made (id int generated always as identity);\ncreate function make() returns int language sql as 'insert into made default values returning id';"
+	const also = "select set_config('lock_timeout', '10s', false), make();"
+	db := pgtest.Database(t)
+	files := history("0001_a.sql", made, "0002_b.sql", also)
+	up(t, db.URL, files, migrate.Options{})
+	require.Equal(t, int64(1), pgtest.Value[int64](t, db, "select count(*) from made"))
+	files["0003_c.sql"] = history("x", also+"\nselect set_config('search_path', 'pg_temp, public', false);\ncreate index concurrently made_x on made (nope);")["x"]
+	_, err := migrator(t, db.URL, files, migrate.Options{}).Migrate(t.Context())
+	require.ErrorContains(t, err, "nope")
+	files["0003_c.sql"] = history("x", also+"\nselect set_config('search_path', 'pg_temp, public', false);\ncreate index concurrently made_x on made (id);\n"+
+		"do $$ begin if current_setting('search_path') <> 'pg_temp, public' then raise 'not set again'; end if; end $$;")["x"]
+	up(t, db.URL, files, migrate.Options{})
+	require.Equal(t, int64(2), pgtest.Value[int64](t, db, "select count(*) from made"))
+}

@@ -42,6 +42,9 @@ func (m *Migrator) limits(step Step) limits {
 func overlong(f *phases.File, longest time.Duration) map[int]time.Duration {
 	var found map[int]time.Duration
 	for i, s := range f.Statements {
+		if !setsAlone(&s) {
+			continue
+		}
 		for _, op := range s.Operations {
 			if op.Kind != "set" && op.Kind != "reset" || len(op.Names) == 0 || op.Names[0] != "lock_timeout" {
 				continue

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/bitvault/pawl/internal/pattern"
 	"github.com/bitvault/pawl/phases"
 	"github.com/bitvault/pawl/phases/gate"
 	"github.com/bitvault/pawl/phases/parse"
@@ -241,21 +242,17 @@ const (
 select pg_catalog.set_config('role', pg_catalog.current_setting('pawl.role'), false)`
 )
 
+var onlySetConfig = pattern.Lazy(`(?is)^select\s+(pg_catalog\s*\.\s*)?set_config\s*\(\s*'[^']*'\s*,\s*'[^']*'\s*,\s*(true|false)\s*\)$`)
+
+// setsAlone reports whether a statement sets parameters and does nothing else.
+func setsAlone(s *phases.Statement) bool {
+	return onlySetConfig().MatchString(s.Text) || !slices.ContainsFunc(s.Operations, func(op phases.Operation) bool { return op.Kind != "set" && op.Kind != "reset" }) &&
+		len(s.Operations) > 0 && !strings.HasPrefix(strings.ToLower(s.Text), "select")
+}
+
 // setsSession reports whether a statement sets something for the session and does nothing else.
 func setsSession(s *phases.Statement) bool {
-	words := strings.Fields(strings.ToLower(s.Text))
-	if len(words) < 2 {
-		return false
-	}
-	switch words[0] {
-	case "set":
-		return !slices.Contains([]string{"local", "transaction", "constraints"}, words[1])
-	case "reset":
-		return true
-	case "select":
-		return strings.HasPrefix(words[1], "set_config(") || strings.HasPrefix(words[1], "pg_catalog.set_config(")
-	}
-	return false
+	return setsAlone(s) && !slices.ContainsFunc(s.Operations, func(op phases.Operation) bool { return op.Flags.Has(phases.Local) })
 }
 
 // runStatement runs one statement of a non-transactional file, or finds that it was run. Doubt is true where an
