@@ -81,16 +81,9 @@ type Ledger struct {
 	Others  bool
 	Entries map[Version]Entry
 	// stopped are the running entries of which a statement was refused by PostgreSQL, with how far they came.
-	stopped map[Version]stopped
+	stopped map[Version]journaled
 	// path are the schemas in which the database's sessions look for unqualified names.
 	path []string
-}
-
-// stopped is how far a file of steps came before PostgreSQL refused a statement of it.
-type stopped struct {
-	// done counts its statements that are done, text is their checksum.
-	done int
-	text string
 }
 
 // readLedger gives a row for each migration, or one with an empty version where there is none. What pawl.meta says is in the first.
@@ -161,20 +154,13 @@ func (s *session) whereStopped(ctx context.Context, l *Ledger) error {
 		if e.State != StateRunning {
 			continue
 		}
-		const query = `
-select coalesce((array_agg(e.kind order by e.id desc))[1], '') in ('step_failed', 'amended'),
-       coalesce(max((e.detail ->> 'index')::int) filter (where e.kind in ('step', 'amended')) + 1, 0),
-       coalesce((array_agg(e.detail ->> 'text' order by e.id desc) filter (where e.kind in ('step', 'amended')))[1], '')
-from pawl.event e join pawl.migration m using (version)
-where e.kind in ('step', 'step_failed', 'resumed', 'amended') and e.version = $1 and e.at >= m.started_at and e.detail ->> 'checksum' = $2`
-		var refused bool
-		var at stopped
-		if err := s.conn.QueryRow(ctx, query, string(v), e.Sum).Scan(&refused, &at.done, &at.text); err != nil {
-			return classify(ctx, "read the journal", err)
+		at, err := s.journaled(ctx, v, e.Sum)
+		if err != nil {
+			return err
 		}
-		if refused && at.text != "" {
+		if !at.doubt && at.text != "" {
 			if l.stopped == nil {
-				l.stopped = map[Version]stopped{}
+				l.stopped = map[Version]journaled{}
 			}
 			l.stopped[v] = at
 		}

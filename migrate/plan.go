@@ -305,15 +305,11 @@ func (t *todo) catalog(version int, live *phases.File) *phases.Catalog {
 // of the path was there if no file makes it.
 func (t *todo) begin(version int) *phases.Catalog {
 	c := phases.NewCatalog(version)
-	path, there := slices.Clone(t.path), slices.Clone(t.path)
+	path := t.path
 	for _, m := range t.applied {
 		for _, s := range m.File().Statements {
 			for _, op := range s.Operations {
 				switch op.Kind {
-				case "create_schema":
-					there = slices.DeleteFunc(there, func(s string) bool { return s == op.On.Name })
-				case "rename_schema":
-					there = slices.DeleteFunc(there, func(s string) bool { return s == op.To })
 				case "alter_database_setting", "alter_role_setting", "alter_database_search_path", "alter_role_search_path":
 					if op.Names[0] == "search_path" {
 						path = nil
@@ -322,8 +318,23 @@ func (t *todo) begin(version int) *phases.Catalog {
 			}
 		}
 	}
-	c.Path(path, there)
+	c.Path(path, MadeByNone(t.path, t.applied))
 	return c
+}
+
+// MadeByNone gives the schemas of a list that none of the migrations makes.
+func MadeByNone(schemas []string, list []*Migration) []string {
+	schemas = slices.Clone(schemas)
+	for _, m := range list {
+		for _, s := range m.File().Statements {
+			for _, op := range s.Operations {
+				schemas = slices.DeleteFunc(schemas, func(s string) bool {
+					return op.Kind == "create_schema" && op.On.Name == s || op.Kind == "rename_schema" && op.To == s
+				})
+			}
+		}
+	}
+	return schemas
 }
 
 // plan decides for each pending file whether it is applied or held. Decide is called for each that is not held behind another. Live is the

@@ -85,7 +85,7 @@ func (r *repairer) step(ctx context.Context, f *Repair, file *Migration) error {
 	}
 	a := t.catalog(r.s.version, nil).Assess(file.File())
 	step := Step{Migration: file, Assessment: a, Phase: a.Phase}
-	j, err := r.journaled(ctx, file)
+	j, err := r.s.journaled(ctx, file.Version, file.Sum)
 	if err != nil {
 		return err
 	}
@@ -170,18 +170,6 @@ func (r *repairer) remember(file *Migration) {
 			r.unfinished[o.Relation] = true
 		}
 	}
-}
-
-// journaled reads how far the ledger knows a file to be done.
-func (r *repairer) journaled(ctx context.Context, file *Migration) (journaled, error) {
-	const query = `
-select coalesce(max((e.detail ->> 'index')::int) filter (where e.kind in ('step', 'amended')) + 1, 0),
-       coalesce((array_agg(e.kind order by e.id desc))[1], '') not in ('step_failed', 'amended')
-from pawl.event e join pawl.migration m using (version)
-where e.kind in ('step', 'step_failed', 'resumed', 'amended') and e.version = $1 and e.at >= m.started_at and e.detail ->> 'checksum' = $2`
-	var j journaled
-	err := r.s.conn.QueryRow(ctx, query, string(file.Version), file.Sum).Scan(&j.done, &j.doubt)
-	return j, classify(ctx, "read the journal", err)
 }
 
 // notApplied takes the row away of a file of which nothing was done.

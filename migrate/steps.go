@@ -143,30 +143,38 @@ type journaled struct {
 	done int
 	// doubt is true where an earlier run may have been at that statement.
 	doubt bool
+	// text is the checksum of the statements that are done; empty for none.
+	text string
+}
+
+// journaled reads how far a running migration came with a text of this checksum.
+func (s *session) journaled(ctx context.Context, version Version, sum string) (journaled, error) {
+	const query = `
+select coalesce(max((e.detail ->> 'index')::int) filter (where e.kind in ('step', 'amended')) + 1, 0),
+       coalesce((array_agg(e.kind order by e.id desc))[1], '') not in ('step_failed', 'amended'),
+       coalesce((array_agg(e.detail ->> 'text' order by e.id desc) filter (where e.kind in ('step', 'amended')))[1], '')
+from pawl.event e join pawl.migration m using (version)
+where e.kind in ('step', 'step_failed', 'resumed', 'amended') and e.version = $1 and e.at >= m.started_at and e.detail ->> 'checksum' = $2`
+	var j journaled
+	err := s.conn.QueryRow(ctx, query, string(version), sum).Scan(&j.done, &j.doubt, &j.text)
+	return j, classify(ctx, "read the journal", err)
 }
 
 // begin writes the running row, or reads how far an earlier run came.
 func (m *Migrator) begin(ctx context.Context, s *session, step Step) (journaled, error) {
-	var j journaled
 	if step.Resume {
 		if step.Amends != "" {
 			if err := m.amend(ctx, s, step); err != nil {
-				return j, err
+				return journaled{}, err
 			}
 		}
-		const query = `
-with before as (
-    select coalesce(max((e.detail ->> 'index')::int) filter (where e.kind in ('step', 'amended')) + 1, 0) as done,
-           coalesce((array_agg(e.kind order by e.id desc))[1], '') not in ('step_failed', 'amended') as doubt
-    from pawl.event e join pawl.migration m using (version)
-    where e.kind in ('step', 'step_failed', 'resumed', 'amended') and e.version = $1 and e.at >= m.started_at and e.detail ->> 'checksum' = $2
-), logged as (
-    insert into pawl.event (kind, version, detail, pawl_version)
-    select 'resumed', $1, jsonb_build_object('index', done, 'checksum', $2::text), $3 from before
-)
-select done, doubt from before`
-		err := s.conn.QueryRow(ctx, query, string(step.Migration.Version), step.Migration.Sum, m.opts.PawlVersion).Scan(&j.done, &j.doubt)
-		return j, classify(ctx, "read the journal", err)
+		j, err := s.journaled(ctx, step.Migration.Version, step.Migration.Sum)
+		if err != nil {
+			return j, err
+		}
+		const query = `insert into pawl.event (kind, version, detail, pawl_version) values ('resumed', $1, jsonb_build_object('index', $2::int, 'checksum', $3::text), $4)`
+		_, err = s.conn.Exec(ctx, query, string(step.Migration.Version), j.done, step.Migration.Sum, m.opts.PawlVersion)
+		return j, classify(ctx, "record that "+step.Migration.Name+" goes on", err)
 	}
 	const query = `
 insert into pawl.migration as m (version, name, checksum, phase, state, transactional, pawl_version)
@@ -175,7 +183,7 @@ on conflict (version) do update set name = excluded.name, checksum = excluded.ch
     started_at = clock_timestamp(), reason = null, pawl_version = excluded.pawl_version where m.state = 'held'`
 	_, err := s.conn.Exec(ctx, query, string(step.Migration.Version), step.Migration.Name, step.Migration.Sum,
 		phaseOf(step.Assessment).String(), m.opts.PawlVersion)
-	return j, classify(ctx, "record the beginning of "+step.Migration.Name, err)
+	return journaled{}, classify(ctx, "record the beginning of "+step.Migration.Name, err)
 }
 
 // amend has the running row stand for the corrected text: what is done of the old one is done of this one.

@@ -245,21 +245,6 @@ func (a *app) gateBase(ctx context.Context, r *runFlags, base string, refs []str
 	return a.gateOffline(ctx, r, o)
 }
 
-// madeByNone gives the schemas of a list that no file makes.
-func madeByNone(schemas []string, list []*migrate.Migration) []string {
-	schemas = slices.Clone(schemas)
-	for _, m := range list {
-		for _, s := range m.File().Statements {
-			for _, op := range s.Operations {
-				schemas = slices.DeleteFunc(schemas, func(s string) bool {
-					return op.Kind == "create_schema" && op.On.Name == s || op.Kind == "rename_schema" && op.To == s
-				})
-			}
-		}
-	}
-	return schemas
-}
-
 // anywhere gives the releases with schemas left out of their queries that no file makes: where the search path is not known, unqualified
 // names of the files may lead there.
 func anywhere(list []gate.Release, catalog *phases.Catalog) []gate.Release {
@@ -288,7 +273,7 @@ func (a *app) gateOffline(ctx context.Context, r *runFlags, o offline) (list []m
 		return nil, err
 	}
 	e := gate.Evidence{Registered: true, Releases: o.releases}
-	there := madeByNone(o.searchPath, slices.Concat(o.deployed, o.judged))
+	there := migrate.MadeByNone(o.searchPath, slices.Concat(o.deployed, o.judged))
 	var judge *shadow
 	if o.shadow != "" {
 		if judge, err = startShadow(ctx, o.shadow, o.pgVersion, o.searchPath, there); err != nil {
